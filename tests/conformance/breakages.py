@@ -111,11 +111,13 @@ def thawed_at_end(edge: EdgeNode, container: ContainerInfo) -> Iterator[Callable
 
 
 @contextmanager
-def frozen(edge: EdgeNode, container: ContainerInfo) -> Iterator[None]:
-    """Freeze every process of a container."""
-    with thawed_at_end(edge, container) as freeze:
-        freeze()
+def device_plugin_frozen(edge: EdgeNode) -> Iterator[None]:
+    """Freeze the device plugin, which is a service of the node."""
+    on_node(edge, "pkill -STOP -f edge_device_plugin")
+    try:
         yield
+    finally:
+        on_node(edge, "pkill -CONT -f edge_device_plugin")
 
 
 @contextmanager

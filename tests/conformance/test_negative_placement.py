@@ -12,14 +12,13 @@ from fixtures.target import (
     AcceleratorClaim,
     Capability,
     Cluster,
-    ContainerInfo,
     Deployment,
     EdgeNode,
 )
 from tests.conformance.background import Background
 from tests.conformance.breakages import (
     allocatable_again,
-    frozen,
+    device_plugin_frozen,
     offer_more,
     stray_device,
     untainted,
@@ -40,12 +39,6 @@ def claim(edge: EdgeNode) -> AcceleratorClaim:
     """Its accelerator."""
     assert edge.accelerator is not None
     return edge.accelerator
-
-
-def _plugin(edge: EdgeNode) -> ContainerInfo:
-    found = [one for one in edge.containers() if one.pod_name.startswith("device-plugin-")]
-    assert len(found) == 1, f"{edge.name}: expected one device plugin, found {found}"
-    return found[0]
 
 
 def test_plc_001_fails_where_more_is_claimed_than_offered(
@@ -93,7 +86,7 @@ def test_plc_003_fails_without_the_taint(
 def test_plc_004_fails_where_the_device_plugin_hangs(
     child: Child, cluster: Cluster, edge: EdgeNode, claim: AcceleratorClaim
 ) -> None:
-    with frozen(edge, _plugin(edge)):
+    with device_plugin_frozen(edge):
         run = child.run("PLC-004", node=edge.name, changes={"thresholds.allocatableUpdate_s": 10})
     allocatable_again(cluster, edge.name, claim.resource, claim.count)
     run.assert_failed("turns unhealthy", f"it is {claim.count}")
