@@ -113,11 +113,13 @@ def thawed_at_end(edge: EdgeNode, container: ContainerInfo) -> Iterator[Callable
 @contextmanager
 def device_plugin_frozen(edge: EdgeNode) -> Iterator[None]:
     """Freeze the device plugin, which is a service of the node."""
-    on_node(edge, "pkill -STOP -f edge_device_plugin")
+    # Written as a pattern that does not match the shell that it is written in.
+    plugin = "'[e]dge_device_plugin'"
     try:
+        on_node(edge, f"pkill -STOP -f {plugin}")
         yield
     finally:
-        on_node(edge, "pkill -CONT -f edge_device_plugin")
+        on_node(edge, f"pkill -CONT -f {plugin}")
 
 
 @contextmanager
