@@ -66,16 +66,18 @@ class Child:
         node: str | None = None,
         changes: Mapping[str, JsonValue] | None = None,
         timeout_s: float = 240.0,
+        room: str = "conformance",
     ) -> ChildRun:
         """Run the requirement's test, for one node if named, under a changed profile.
 
-        ``changes`` maps dotted paths in the profile (``nodes.0.accelerator.count``) to values.
+        ``room`` is the folder of the test; ``changes`` maps dotted paths in the profile
+        (``nodes.0.accelerator.count``) to values.
         """
         profile = self.folder / "profile.yaml"
         profile.write_text(changed(self.profile.read_text("utf-8"), changes or {}), "utf-8")
         junit = self.folder / "child.xml"
         command = [
-            *(sys.executable, "-m", "pytest", "conformance"),
+            *(sys.executable, "-m", "pytest", room),
             *("--requirements", requirement, "--profile", str(profile), "--keep"),
             *("--report-dir", str(self.folder / "report"), f"--junitxml={junit}"),
             *("-p", "no:cacheprovider"),
