@@ -25,6 +25,8 @@ FAMILIES: Mapping[str, str] = MappingProxyType(
         "placement": "PLC",
         "autonomy": "AUT",
         "serving": "SRV",
+        "footprint": "FPT",
+        "security": "SEC",
         "load": "LOD",
         "chaos": "CHA",
     }

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 import pytest
+from kubernetes import client
 
+from conformance.workloads import created
 from fixtures.profile import NodeProfile, Profile
-from fixtures.target import Deployment, EdgeNode
+from fixtures.target import Cluster, Deployment, EdgeNode
 
 _BINDING = frozenset({"NoSchedule", "NoExecute"})
 
@@ -59,3 +63,15 @@ def accelerator_edge(request: pytest.FixtureRequest, deployment: Deployment) -> 
 def tainted_edge(request: pytest.FixtureRequest, deployment: Deployment) -> EdgeNode:
     """Each edge node with a taint that keeps pods away in turn."""
     return deployment.edges[request.param]
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[str]:
+    """A namespace of the test's own: its name; it goes at the end, with all that is in it."""
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_")).strip("-")
+    name = f"ec-{words[:40].strip('-')}-{uuid.uuid4().hex[:6]}"
+    wanted = client.V1Namespace(
+        api_version="v1", kind="Namespace", metadata=client.V1ObjectMeta(name=name)
+    )
+    with created(cluster, wanted):
+        yield name
