@@ -165,7 +165,7 @@ def _grpc(upstream: str, present: Present) -> Iterator[int]:
             server.stop(grace=None).wait()
 
 
-class _Calls(grpc.GenericRpcHandler):
+class _Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg] # generic in the stubs only
     def __init__(self, channel: grpc.Channel, present: Present) -> None:
         self._channel = channel
         self._present = present
@@ -185,7 +185,7 @@ class _Calls(grpc.GenericRpcHandler):
             request = sent.SerializeToString()
         # Without the caller's deadline, if cancelling is what the proxy keeps to itself.
         deadline = context.time_remaining() if corruption.cancels else None
-        call = self._channel.unary_unary(path).future(request, timeout=deadline)
+        call = self._channel.unary_unary(path, bytes, bytes).future(request, timeout=deadline)
         if corruption.cancels:
             context.add_callback(call.cancel)
         try:
@@ -193,7 +193,7 @@ class _Calls(grpc.GenericRpcHandler):
         except grpc.FutureCancelledError:
             context.abort(grpc.StatusCode.CANCELLED, "cancelled by the client")
         except grpc.RpcError as error:
-            context.abort(error.code(), error.details())
+            context.abort(error.code(), str(error.details()))
         reply = _parsed(name, answer, reply=True)
         if reply is None or sent is None or corruption.grpc_reply is None:
             return answer
@@ -205,7 +205,9 @@ class _Calls(grpc.GenericRpcHandler):
     ) -> Iterator[bytes]:
         name = path.rpartition("/")[2]
         corruption = self._present()
-        call = self._channel.stream_stream(path)(requests, timeout=context.time_remaining())
+        call = self._channel.stream_stream(path, bytes, bytes)(
+            requests, timeout=context.time_remaining()
+        )
         context.add_callback(call.cancel)
         try:
             for answer in call:
@@ -216,7 +218,7 @@ class _Calls(grpc.GenericRpcHandler):
                 else:
                     yield answer
         except grpc.RpcError as error:
-            context.abort(error.code(), error.details())
+            context.abort(error.code(), str(error.details()))
 
 
 def _parsed(name: str, content: bytes, *, reply: bool) -> Message | None:
