@@ -62,7 +62,8 @@ class SuiteRun:
 
     def outcomes(self) -> dict[str, str]:
         """What each requirement that was run or skipped came to."""
-        return {one.id: one.outcome for one in self.results.requirements}
+        found = self.results.requirements
+        return {one.id: one.outcome for one in found if one.outcome != "not-run"}
 
     def message(self, id: str) -> str:
         """Why a requirement failed or was skipped."""
@@ -87,28 +88,29 @@ class Lab:
 
     def on_bench(self, argv: Sequence[str]) -> list[str]:
         """The command that runs another one in the network of the bench."""
-        done = subprocess.run(
-            ["podman", "inspect", "--format", "{{.State.Pid}}", f"{self.name}-bench"],
-            env=dict(self.environment),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=30,
-        )
-        return ["nsenter", f"--net=/proc/{done.stdout.strip()}/ns/net", *argv]
+        pid = (self.folder / "bench.pid").read_text("utf-8").strip()
+        return ["nsenter", f"--net=/proc/{pid}/ns/net", *argv]
 
-    def profile(self, requirements: Sequence[str], **thresholds: float) -> Path:
-        """Write the profile of the box, as its vendor would, and give its path."""
-        switch = str(SCRIPTS / "switch.sh")
-        address: dict[str, JsonValue] = {
+    def address(self) -> dict[str, JsonValue]:
+        """How the box is reached: everything that the profile of a device may say."""
+        switch = [str(SCRIPTS / "switch.sh"), str(self.folder)]
+        return {
             "lanHost": LAN_HOST,
             "ssh": f"root@{LAN_HOST}",
             "sshConfig": "ssh_config",
-            "powerOffHook": [switch, self.name, "power-off"],
-            "powerOnHook": [switch, self.name, "power-on"],
-            "linkCutHook": [switch, self.name, "cut-link"],
-            "linkHealHook": [switch, self.name, "heal-link"],
+            "powerOffHook": [*switch, "power-off"],
+            "powerOnHook": [*switch, "power-on"],
+            "linkCutHook": [*switch, "cut-link"],
+            "linkHealHook": [*switch, "heal-link"],
         }
+
+    def profile(
+        self,
+        requirements: Sequence[str],
+        address: Mapping[str, JsonValue],
+        **thresholds: float,
+    ) -> Path:
+        """Write the profile of the box, as its vendor would, and give its path."""
         taint: JsonValue = {
             "key": "acme.example/inference-only",
             "value": "yes",
@@ -126,7 +128,7 @@ class Lab:
                     "name": NODE,
                     "labels": {"acme.example/hall": "7"},
                     "taints": [taint],
-                    "address": address,
+                    "address": dict(address),
                 }
             ],
             "claims": {"families": [], "requirements": list(requirements)},

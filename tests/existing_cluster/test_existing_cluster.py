@@ -19,7 +19,7 @@ from fixtures.progress_view import ConsoleProgress
 from fixtures.reference.engine import Engine
 from fixtures.reference.lifecycle import leftovers
 from tests.existing_cluster import lab as labs
-from tests.existing_cluster.lab import NODE, Lab
+from tests.existing_cluster.lab import LAN_HOST, NODE, Lab
 
 # Requirements that an ordinary kubelet keeps, with a Triton that tolerates an absent cloud.
 HOLDS = (
@@ -28,14 +28,15 @@ HOLDS = (
     *(f"SRV-{number:03}" for number in range(1, 7)),
 )
 # What this box has not got: the requirement is skipped, and this is why.
+NO_ACCELERATOR = "profile acme-box has no edge node with an accelerator"
 SKIPPED: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(
-            ("PLC-001", "PLC-002", "PLC-005"),
-            "profile acme-box has no edge node with an accelerator",
-        ),
-        "PLC-004": "real accelerators cannot be told to be unhealthy",
-    }
+    dict.fromkeys(("PLC-001", "PLC-002", "PLC-004", "PLC-005"), NO_ACCELERATOR)
+)
+# What cannot be shown on a box that its vendor gives the LAN address of, and nothing else.
+NO_SHELL = f"{NODE} has no way to run a command on the node (the profile gives no ssh for the node)"
+NO_SWITCH = (
+    f"{NODE} has no way to cut the node's cloud link "
+    "(the profile gives no linkCutHook and linkHealHook)"
 )
 
 
@@ -62,7 +63,8 @@ def test_what_is_up_is_found_by_its_label(lab: Lab) -> None:
 
 def test_suite_certifies_a_cluster_that_it_did_not_make(lab: Lab, tmp_path: Path) -> None:
     chosen = (*HOLDS, *SKIPPED)
-    run = lab.run_suite(lab.profile(HOLDS), chosen, tmp_path / "report", 240)
+    profile = lab.profile(HOLDS, lab.address())
+    run = lab.run_suite(profile, chosen, tmp_path / "report", 480)
     wanted = dict.fromkeys(HOLDS, "passed") | dict.fromkeys(SKIPPED, "skipped")
     assert run.outcomes() == wanted, run.output
     for id, reason in SKIPPED.items():
@@ -76,13 +78,25 @@ def test_suite_certifies_a_cluster_that_it_did_not_make(lab: Lab, tmp_path: Path
 
 def test_what_an_ordinary_kubelet_cannot_is_seen(lab: Lab, tmp_path: Path) -> None:
     """Without the cloud it knows no pod after a boot: the very reason for edge agents."""
-    profile = lab.profile(("AUT-004",), powerRecovery_s=15.0)
-    run = lab.run_suite(profile, ("AUT-004",), tmp_path / "report", 240)
+    profile = lab.profile(("AUT-004",), lab.address(), powerRecovery_s=15.0)
+    run = lab.run_suite(profile, ("AUT-004",), tmp_path / "report", 480)
     assert run.outcomes() == {"AUT-004": "failed"}, run.output
     promised = f"{NODE} answers rightly within 15 s after its power is back, without the cloud"
     assert promised in run.message("AUT-004")
     assert "Connection refused" in run.output
     assert run.results.verdict.status == "not certified"
+    assert run.exit_code == 1
+
+
+def test_what_a_box_does_not_offer_is_skipped_with_the_reason(lab: Lab, tmp_path: Path) -> None:
+    profile = lab.profile(("SRV-001", "AUT-001", "AUT-002"), {"lanHost": LAN_HOST})
+    run = lab.run_suite(profile, ("SRV-001", "AUT-001", "AUT-002"), tmp_path / "report", 120)
+    wanted = {"SRV-001": "passed", "AUT-001": "skipped", "AUT-002": "skipped"}
+    assert run.outcomes() == wanted, run.output
+    assert run.message("AUT-001") == f"deployment existing: {NO_SWITCH}"
+    assert NO_SWITCH in run.message("AUT-002")
+    assert NO_SHELL in run.message("AUT-002")
+    assert run.results.verdict.status == "not certified", "a claimed MUST was not run"
     assert run.exit_code == 1
 
 

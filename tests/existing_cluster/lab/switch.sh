@@ -1,8 +1,10 @@
 #!/bin/bash
 # The hooks of the lab's profile. Each may be run again and again.
-#   switch.sh NAME power-off|power-on|cut-link|heal-link
+#   switch.sh LAB power-off|power-on|cut-link|heal-link
 set -euo pipefail
-box=$1-box-1 bench=$1-bench
+box=$(basename "$1")-box-1
+router() { nsenter --target "$(cat "$lab/bench.pid")" --mount --net "$@"; }
+lab=$1
 case ${2:-nothing} in
 power-off)
     # SIGKILL to the first process takes everything in the machine with it, as a power cut does.
@@ -13,14 +15,14 @@ power-off)
     ;;
 power-on) podman start "$box" >/dev/null ;;
 cut-link)
-    podman exec --interactive "$bench" iptables-restore --noflush --wait <<END
+    router iptables-restore --noflush --wait <<END
 *filter
 -F uplink
 -A uplink -j DROP
 COMMIT
 END
     ;;
-heal-link) podman exec "$bench" iptables --wait --flush uplink ;;
+heal-link) router iptables --wait --flush uplink ;;
 *)
     echo "switch.sh: found ${2:-nothing}, expected power-off, power-on, cut-link or heal-link" >&2
     exit 2

@@ -49,6 +49,7 @@ for each in bench box-sockets; do
     podman run --detach --name "$name-$each" "${labels[@]}" --privileged --network none \
         --entrypoint '["catatonit", "-P"]' "$image" >/dev/null
 done
+pid bench >"$lab/bench.pid"
 podman volume create "${labels[@]}" "$name-disk" >/dev/null
 machine head head.sh none --env "ADDRESS=$head"
 machine box-1 box.sh "ns:/proc/$(pid box-sockets)/ns/net" --volume "$name-disk:/var/lib" \
