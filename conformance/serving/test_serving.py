@@ -35,7 +35,6 @@ def _status(http: HttpClient, path: str) -> str:
         return str(error)
 
 
-@pytest.mark.oip
 @requirement(
     id="SRV-001",
     level="MUST",
@@ -95,7 +94,6 @@ def _tensors(entries: list[dict[str, object]]) -> Tensors:
     }
 
 
-@pytest.mark.oip
 @requirement(
     id="SRV-002",
     level="MUST",
@@ -136,7 +134,6 @@ def test_metadata(edge: EdgeNode, http: HttpClient, deployment: Deployment) -> N
                 )
 
 
-@pytest.mark.oip
 @requirement(
     id="SRV-003",
     level="MUST",
@@ -147,7 +144,7 @@ def test_metadata(edge: EdgeNode, http: HttpClient, deployment: Deployment) -> N
     why="An answer of status 200 with wrong numbers is worse than none.",
     source=f"{_HTTP_SOURCE}: inference; binary tensor data extension",
 )
-@pytest.mark.triton_extension
+@pytest.mark.oip
 def test_http_answers_are_right(
     edge: EdgeNode, http: HttpClient, deployment: Deployment, evidence: Evidence
 ) -> None:
@@ -176,7 +173,6 @@ def _wrong_answers(edge: EdgeNode, protocol: str, wrong: list[str]) -> str:
     )
 
 
-@pytest.mark.oip
 @requirement(
     id="SRV-004",
     level="MUST",
@@ -218,7 +214,6 @@ def _grown(edge: EdgeNode, model: str, before: BatchCounters, sent: int) -> Batc
     return counted.value
 
 
-@pytest.mark.triton_extension
 @requirement(
     id="SRV-005",
     level="MUST",
@@ -259,7 +254,6 @@ def test_dynamic_batching_by_the_counters(
     )
 
 
-@pytest.mark.oip
 @requirement(
     id="SRV-006",
     level="MUST",

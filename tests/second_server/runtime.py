@@ -1,6 +1,6 @@
 """The suite's models on MLServer: what runs in the second server's process, in its own environment.
 
-It is imported by MLServer alone, by the name that ``models.py`` writes into the settings.
+It is imported by MLServer alone, by the name that ``server.py`` writes into the settings.
 """
 
 from __future__ import annotations
@@ -16,59 +16,66 @@ from mlserver.types import (
     InferenceResponse,
     MetadataTensor,
     RequestInput,
+    ResponseOutput,
 )
 from mlserver.utils import get_model_uri
 
 Array = npt.NDArray[np.generic]
 
-LARGEST_BATCH = 32
-_TYPES = {"UINT8": np.uint8, "FP32": np.float32}
+ANY = -1
 
 
-class _OneTensorModel(MLModel):  # type: ignore[misc]
-    """One input and one output, both with a batch dimension, as the settings' metadata say."""
-
-    def compute(self, rows: Array) -> Array:
-        raise NotImplementedError
+class _CheckedModel(MLModel):  # type: ignore[misc]
+    """Refuses, as the client's error, every tensor that the settings' metadata do not allow."""
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        rows = self._rows(payload)
-        (wanted,) = self.outputs
-        answer = NumpyCodec.encode_output(wanted.name, self.compute(rows))
+        known = {one.name: one for one in self.inputs}
+        unknown = [one.name for one in payload.inputs if one.name not in known]
+        if unknown or not payload.inputs:
+            raise InferenceError(f"inputs: found {unknown or 'none'}; expected of {list(known)}")
+        rows = {one.name: self._rows(one, known[one.name]) for one in payload.inputs}
+        outputs = self.answer(payload.inputs, rows)
+        asked = [one.name for one in payload.outputs or ()]
+        absent = [one for one in asked if one not in {output.name for output in outputs}]
+        if absent:
+            raise InferenceError(f"outputs: found {absent}, which this request does not give")
         return InferenceResponse(
-            model_name=self.name, model_version=self.version, id=payload.id, outputs=[answer]
+            model_name=self.name,
+            model_version=self.version,
+            id=payload.id,
+            outputs=[one for one in outputs if not asked or one.name in asked],
         )
 
-    def _rows(self, payload: InferenceRequest) -> Array:
-        """The request's tensor; InferenceError (HTTP 400) where it is not the model's."""
-        (wanted,) = self.inputs
-        if [one.name for one in payload.inputs] != [wanted.name]:
-            names = ", ".join(one.name for one in payload.inputs)
-            raise InferenceError(f"inputs: found {names}; expected {wanted.name}")
-        (given,) = payload.inputs
+    def answer(self, inputs: list[RequestInput], rows: dict[str, Array]) -> list[ResponseOutput]:
+        """All outputs of the request; ``rows`` are its inputs, decoded."""
+        raise NotImplementedError
+
+    def _rows(self, given: RequestInput, wanted: MetadataTensor) -> Array:
+        """The tensor; text is left unread, as no model here computes with it."""
         if given.datatype != wanted.datatype:
             raise InferenceError(
                 f"{given.name}: datatype: found {given.datatype}; expected {wanted.datatype}"
             )
-        if list(given.shape[1:]) != list(wanted.shape[1:]) or not (
-            0 < given.shape[0] <= LARGEST_BATCH
-        ):
+        largest = int(self.settings.parameters.extra["largest_batch"])
+        fits = len(given.shape) == len(wanted.shape) and all(
+            size in {found, ANY} for found, size in zip(given.shape, wanted.shape, strict=True)
+        )
+        if not fits or given.shape[0] > largest:
             raise InferenceError(
-                f"{given.name}: shape: found {given.shape}; expected 1 to {LARGEST_BATCH} rows "
-                f"of {wanted.shape[1:]}"
+                f"{given.name}: shape: found {given.shape}; expected {wanted.shape} of at most "
+                f"{largest} rows"
             )
-        return self._decoded(given, wanted)
-
-    def _decoded(self, given: RequestInput, wanted: MetadataTensor) -> Array:
+        if given.datatype == "BYTES":
+            return np.empty(0)
         try:
             decoded: Array = NumpyCodec.decode_input(given)
         except (ValueError, TypeError, OverflowError) as error:
             raise InferenceError(f"{given.name}: unreadable: {error}") from error
-        return decoded.astype(_TYPES[wanted.datatype], copy=False)
+        return decoded
 
 
-class OnnxModel(_OneTensorModel):
-    """One ONNX graph, on one thread."""
+class OnnxModel(_CheckedModel):
+    """One ONNX graph with one input and one output, on one thread."""
 
     async def load(self) -> bool:
         options = onnxruntime.SessionOptions()
@@ -80,17 +87,39 @@ class OnnxModel(_OneTensorModel):
         )
         return True
 
-    def compute(self, rows: Array) -> Array:
-        (answer,) = self._session.run([self.outputs[0].name], {self.inputs[0].name: rows})
-        computed: Array = answer
-        return computed
+    def answer(self, inputs: list[RequestInput], rows: dict[str, Array]) -> list[ResponseOutput]:
+        names = [one.name for one in self.outputs]
+        computed = self._session.run(names, rows)
+        return [NumpyCodec.encode_output(*one) for one in zip(names, computed, strict=True)]
 
 
-class IdentityModel(_OneTensorModel):
-    """Gives its input back."""
+class EchoModel(_CheckedModel):
+    """Gives each input back, unread, as the output of the same place in the metadata."""
+
+    async def load(self) -> bool:
+        pairs = zip(self.inputs, self.outputs, strict=True)
+        self._names = {given.name: answer.name for given, answer in pairs}
+        return True
+
+    def answer(self, inputs: list[RequestInput], rows: dict[str, Array]) -> list[ResponseOutput]:
+        return [
+            ResponseOutput(
+                name=self._names[one.name], shape=one.shape, datatype=one.datatype, data=one.data
+            )
+            for one in inputs
+        ]
+
+
+class VersionModel(_CheckedModel):
+    """Gives its input back, beside the number of the version that answers."""
 
     async def load(self) -> bool:
         return True
 
-    def compute(self, rows: Array) -> Array:
-        return rows
+    def answer(self, inputs: list[RequestInput], rows: dict[str, Array]) -> list[ResponseOutput]:
+        given = rows["INPUT"]
+        version = np.full_like(given, int(self.version))
+        return [
+            NumpyCodec.encode_output("OUTPUT", given),
+            NumpyCodec.encode_output("VERSION", version),
+        ]

@@ -14,12 +14,10 @@ from pathlib import Path
 
 import urllib3
 
-from fixtures.models.export import anomaly_window_onnx, defect_classifier_onnx
-from fixtures.models.networks import CLASSES, IMAGE_SHAPE, WINDOW, anomaly_window, defect_classifier
 from fixtures.target import wait_until
+from tests.second_server.served import served_models
 
 HOST = "127.0.0.1"
-VECTOR = 16
 _RUNTIME = Path(__file__).with_name("runtime.py")
 _START_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 20.0
@@ -34,21 +32,8 @@ class Ports:
     metrics: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """Name, datatype and shape of one row."""
-
-    name: str
-    datatype: str
-    row: tuple[int, ...]
-
-    def document(self) -> dict[str, object]:
-        """As the server's settings have it, with a free batch size."""
-        return {"name": self.name, "datatype": self.datatype, "shape": [-1, *self.row]}
-
-
 def write_repository(root: Path, ports: Ports) -> None:
-    """Settings of the server and of each model, and the models' graphs."""
+    """Settings of the server, and all models."""
     settings = {
         "host": HOST,
         "http_port": ports.http,
@@ -60,37 +45,8 @@ def write_repository(root: Path, ports: Ports) -> None:
     }
     root.mkdir(parents=True)
     (root / "settings.json").write_text(json.dumps(settings), "utf-8")
-    _write_model(
-        root / "defect-classifier",
-        Tensor("IMAGE", "UINT8", IMAGE_SHAPE),
-        Tensor("PROBABILITIES", "FP32", (CLASSES,)),
-        defect_classifier_onnx(defect_classifier()),
-    )
-    _write_model(
-        root / "anomaly-window",
-        Tensor("WINDOW", "FP32", (WINDOW,)),
-        Tensor("SCORE", "FP32", (1,)),
-        anomaly_window_onnx(anomaly_window()),
-    )
-    _write_model(
-        root / "identity", Tensor("INPUT", "FP32", (VECTOR,)), Tensor("OUTPUT", "FP32", (VECTOR,))
-    )
-
-
-def _write_model(folder: Path, given: Tensor, answer: Tensor, graph: bytes | None = None) -> None:
-    folder.mkdir()
-    parameters = {"version": "1"}
-    if graph is not None:
-        (folder / "model.onnx").write_bytes(graph)
-        parameters["uri"] = "./model.onnx"
-    settings = {
-        "name": folder.name,
-        "implementation": f"{_RUNTIME.stem}.{'IdentityModel' if graph is None else 'OnnxModel'}",
-        "parameters": parameters,
-        "inputs": [given.document()],
-        "outputs": [answer.document()],
-    }
-    (folder / "model-settings.json").write_text(json.dumps(settings), "utf-8")
+    for model in served_models():
+        model.write(root, _RUNTIME.stem)
 
 
 @contextmanager

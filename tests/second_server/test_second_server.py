@@ -73,6 +73,10 @@ def _run(folder: Path, ports: server.Ports) -> Mapping[str, Seen]:
         "grpcPort": ports.grpc,
         "metricsPort": ports.metrics,
     }
+    profile["serving"]["conformance"] = {
+        "types": "conformance-types",
+        "versions": "conformance-versions",
+    }
     (folder / "profile.yaml").write_text(yaml.safe_dump(profile), "utf-8")
     marks = folder / "origins.json"
     command = [
