@@ -12,17 +12,14 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
-import yaml
 
 from fixtures.profile import Profile
-from fixtures.reference import state
-from fixtures.target import Deployment, EdgeNode, Endpoint
-from tests.conformance.child import Child, ChildRun
-from tests.conformance.corrupting_proxy import HONEST, Corruption, proxied
+from fixtures.target import Deployment, EdgeNode
+from tests.conformance.child import ChildRun
+from tests.conformance.corrupting_proxy import Corruption
 from tests.conformance.corruptions import Broken, broken
-from tests.conformance.present_requirement import VARIABLE
+from tests.conformance.through_proxy import run_through_proxy
 
-_OPTIONS = ("-p", "tests.conformance.present_requirement")
 _BROKEN = broken()
 
 
@@ -32,39 +29,6 @@ def server(deployment: Deployment) -> EdgeNode:
     if deployment.name != "reference":
         pytest.skip(f"{deployment.name} is not the suite's own deployment: it is not broken")
     return tuple(deployment.edges.values())[-1]
-
-
-def _run(
-    profile: Profile, server: EdgeNode, folder: Path, corruptions: Mapping[str, Corruption]
-) -> ChildRun:
-    """Run the tests against a proxy, as a vendor runs them against a device."""
-    present = folder / "present-requirement"
-    present.write_text("")
-    with proxied(
-        server.endpoint, lambda: corruptions.get(present.read_text("utf-8"), HONEST)
-    ) as endpoint:
-        vendor = folder / "vendor.yaml"
-        vendor.write_text(_vendors_profile(profile.path, server.name, endpoint), "utf-8")
-        return Child(vendor, folder).run(
-            ",".join(one.requirement for one in _BROKEN),
-            room="conformance/serving",
-            options=_OPTIONS,
-            environment={VARIABLE: str(present), "KUBECONFIG": str(state.kubeconfig_path())},
-        )
-
-
-def _vendors_profile(reference: Path, node: str, endpoint: Endpoint) -> str:
-    document = yaml.safe_load(reference.read_text("utf-8"))
-    (found,) = (one for one in document["nodes"] if one["name"] == node)
-    found["address"] = {
-        "lanHost": endpoint.host,
-        "httpPort": endpoint.http_port,
-        "grpcPort": endpoint.grpc_port,
-        "metricsPort": endpoint.metrics_port,
-    }
-    document |= {"deployment": "existing", "nodes": [found]}
-    document["existing"] = {"probeImage": "none.invalid/none"}
-    return str(yaml.safe_dump(document, sort_keys=False))
 
 
 class _Runs:
@@ -88,7 +52,8 @@ class _Runs:
     def _run(self, name: str, corruptions: Mapping[str, Corruption]) -> ChildRun:
         folder = self._folder / name
         folder.mkdir()
-        return _run(self._profile, self._server, folder, corruptions)
+        requirements = [one.requirement for one in _BROKEN]
+        return run_through_proxy(self._profile, self._server, folder, requirements, corruptions)
 
 
 @pytest.fixture(scope="module")
