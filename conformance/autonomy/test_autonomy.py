@@ -7,6 +7,8 @@ import time
 import pytest
 
 from conformance.autonomy.offline import (
+    NOT_READY_S,
+    POWER_OFF_S,
     answering,
     brief,
     describe,
@@ -37,8 +39,6 @@ from fixtures.target import (
 OFFLINE_S = 15.0
 AGENT_BACK_S = 60.0
 AGENT_SETTLES_S = 15.0
-POWER_OFF_S = 5.0
-NOT_READY_S = 150.0
 STAYS_SAME_S = 5.0
 
 
