@@ -14,7 +14,7 @@ from kubernetes import client
 
 from conformance.autonomy.local_api import LocalAnswer, ask
 from conformance.autonomy.objects import CREDENTIALS, GENERATION, LAST, SETTINGS, VALUE
-from conformance.autonomy.offline import NOT_READY_S, describe, offline
+from conformance.autonomy.offline import describe, offline
 from conformance.autonomy.offline_checks import during
 from conformance.autonomy.return_checks import afterwards
 from conformance.autonomy.scene import Scene, Snapshot, prepared
@@ -58,7 +58,7 @@ class Episode:
 def play(cluster: Cluster, edge: EdgeNode, faults: Faults, profile: Profile) -> Episode:
     """Prepare the scene, cut, let things happen on both sides, watch, heal, watch again."""
     wanted = profile.autonomy
-    limit_s = max(wanted.offline_s, NOT_READY_S)
+    limit_s = max(wanted.offline_s, wanted.cloud_notices_s)
     with prepared(cluster, edge) as scene:
         before = scene.snapshot()
         paths = _paths(scene)

@@ -22,8 +22,6 @@ from fixtures.target import (
 
 STEADY_TIMEOUT_S = 60.0
 POWER_OFF_S = 5.0
-NOT_READY_S = 150.0
-"""How long the cloud may take to give a node up."""
 # The cut's own timer must not end it before the test does; every test heals far earlier.
 SPARE_S = 60.0
 

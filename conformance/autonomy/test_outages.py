@@ -11,7 +11,7 @@ import pytest
 from kubernetes import client
 
 from conformance.autonomy.objects import CREDENTIALS, FIRST, SETTINGS, VALUE, Objects
-from conformance.autonomy.offline import NOT_READY_S, POWER_OFF_S, describe, offline, steady
+from conformance.autonomy.offline import POWER_OFF_S, describe, offline, steady
 from conformance.capabilities import first_edge
 from conformance.catalogue import requirement
 from conformance.errors import ConformanceError
@@ -128,6 +128,7 @@ def test_all_nodes_return_together(
     """Cut all links until the cloud has given every node up, heal them at once, and time Ready."""
     edges = deployment.edges_with(Capability.LINK)
     bound_s = profile.thresholds.node_ready_after_heal_s
+    notices_s = profile.autonomy.cloud_notices_s
     for edge in edges:
         steady(deployment, edge)
 
@@ -135,8 +136,8 @@ def test_all_nodes_return_together(
         return {edge.name: cluster.node(edge.name).ready for edge in edges}
 
     with ExitStack() as links:
-        cuts = [links.enter_context(faults.cut_link(edge, 2 * NOT_READY_S)) for edge in edges]
-        lost = observe_until(ready, lambda states: not any(states.values()), NOT_READY_S)
+        cuts = [links.enter_context(faults.cut_link(edge, 2 * notices_s)) for edge in edges]
+        lost = observe_until(ready, lambda states: not any(states.values()), notices_s)
         assert lost.accepted, explain(
             promised="the cloud notices that all nodes are away",
             seen=f"Ready is {lost.value}",
