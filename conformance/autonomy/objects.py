@@ -21,6 +21,9 @@ VALUE = "value"
 FIRST, LAST = "first", "third"
 """What ConfigMap and Secret say before the cut, and what the cloud made of them in the end."""
 
+KEPT_FOLDER = "/var/tmp"
+"""What is written there outlives a boot on every system (Filesystem Hierarchy Standard)."""
+
 _AWAY = ("node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready")
 FOREVER = "exec sleep 1000000"
 _SPILL = (

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from kubernetes import client
 
-from conformance.autonomy.objects import CREDENTIALS, FIRST, SETTINGS, VALUE, Objects
+from conformance.autonomy.objects import CREDENTIALS, FIRST, KEPT_FOLDER, SETTINGS, VALUE, Objects
 from conformance.autonomy.offline import POWER_OFF_S, describe, offline, steady
 from conformance.capabilities import first_edge
 from conformance.catalogue import requirement
@@ -34,8 +34,6 @@ from fixtures.target import (
 )
 
 POD_READY_S = 90.0
-KEPT_FOLDER = "/var/tmp"
-"""What is written there outlives a boot on every system (Filesystem Hierarchy Standard)."""
 
 
 @requirement(

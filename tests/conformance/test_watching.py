@@ -71,8 +71,8 @@ def test_a_failure_is_everybodys() -> None:
     calls: list[str] = []
     once: Once[str] = Once()
     make = _counting(calls, lambda: pytest.fail("no node"))
-    with pytest.raises(pytest.fail.Exception, match="^no node"):
+    with pytest.raises(pytest.fail.Exception, match=r"^no node"):
         once.get(make)
-    with pytest.raises(pytest.fail.Exception, match="could not be made: .*no node"):
+    with pytest.raises(pytest.fail.Exception, match=r"could not be made: .*no node"):
         once.get(make)
     assert calls == ["made"]
