@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from conformance.autonomy.episode import EPISODE_NEEDS, Episode, play
-from conformance.autonomy.offline import steady
 from conformance.autonomy.once import Once
 from conformance.capabilities import first_edge
 from fixtures.profile import Profile
@@ -30,7 +29,6 @@ def episode(
 
     def make() -> Episode:
         edge = first_edge(deployment, *EPISODE_NEEDS)
-        steady(deployment, edge)
         return play(deployment.cluster, edge, faults, profile)
 
     return played.get(make)
