@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -76,10 +75,16 @@ class Models:
 
 
 @pytest.fixture(scope="package")
-def models(profile: Profile, report_dir: Path) -> Iterator[Models]:
+def models(
+    profile: Profile, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Models]:
     """Models stay loaded until the family's last test: a load takes longer than most tests."""
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(pytestconfig, "workerinput"):
+        # Each of xdist's workers has a folder of its own in one that they share.
+        folder = folder.parent
     with ExitStack() as stack:
-        yield Models(ModelUse(profile.serving, report_dir / "model-use"), stack)
+        yield Models(ModelUse(profile.serving, folder / "model-use"), stack)
 
 
 def _in_use(role: ConformanceRole) -> Callable[[Models, EdgeNode], Iterator[str]]:

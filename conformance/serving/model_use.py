@@ -85,7 +85,7 @@ class ModelRepository:
 
 @dataclass(frozen=True, slots=True)
 class ModelUse:
-    """Who uses the suite's models, over all processes of a run: locks in the folder of the run.
+    """Who uses the suite's models, over all processes of a run: locks in a folder of the run.
 
     A model is loaded by its first user and unloaded by the one that leaves last, and only if the
     suite loaded it.
