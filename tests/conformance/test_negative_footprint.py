@@ -13,7 +13,7 @@ from conformance.footprint.traces import traces
 from fixtures.target import Capability, Cluster, Deployment, EdgeNode, JsonValue
 from tests.conformance.background import Background
 from tests.conformance.breakages import on_node
-from tests.conformance.child import Child
+from tests.conformance.child import Child, ChildRun
 
 pytestmark = pytest.mark.disturbs
 SHORT: Mapping[str, JsonValue] = {"footprint.window_s": 8}
@@ -61,45 +61,55 @@ def stray_shim(edge: EdgeNode, cluster: Cluster, *, in_round: int) -> Iterator[B
         assert not traces(edge).beyond(before), f"{edge.name}: a stray shim is left"
 
 
-@pytest.mark.parametrize(
-    ("id", "limit", "words"),
-    [
-        ("FPT-001", "agentRss_bytes", "bytes of resident memory"),
-        ("FPT-002", "runtimeRss_bytes", "shims included"),
-        ("FPT-004", "disk_bytes", "bytes of disk"),
-        ("FPT-005", "binaries_bytes", "are executables of at most"),
-        ("FPT-009", "datastore_bytes", "the datastore of"),
-    ],
-)
-def test_fpt_fails_above_the_claimed_size(
-    child: Child, edge: EdgeNode, id: str, limit: str, words: str
-) -> None:
-    run = child.run(id, node=edge.name, changes={f"footprint.{limit}": 1000})
-    run.assert_failed(words, "at most 1000 bytes")
+def assert_each_failed(run: ChildRun, words: Mapping[str, str]) -> None:
+    """Each test whose name begins so has failed and said so; and no other was run."""
+    run.assert_failed()
+    assert len(run.cases) == len(words), run.output
+    for name, text in words.items():
+        said = [case.message for case in run.cases if case.name.startswith(name)]
+        assert len(said) == 1, f"{name}: found {len(said)} such tests"
+        assert text in said[0], f"{name} failed without saying {text!r}: {said[0]}"
 
 
-def test_fpt_006_fails_above_the_claimed_share_of_a_core(child: Child, edge: EdgeNode) -> None:
-    changes: dict[str, JsonValue] = {**SHORT, "footprint.agentCpu_ratio": 1e-6}
-    run = child.run("FPT-006", node=edge.name, changes=changes)
-    run.assert_failed("at idle uses at most 1e-06 of a core")
+def test_fpt_001_002_004_005_009_fail_above_the_claimed_sizes(child: Child, edge: EdgeNode) -> None:
+    fields = ("agentRss", "runtimeRss", "disk", "binaries", "datastore")
+    changes = {f"footprint.{field}_bytes": 1000 for field in fields}
+    ids = "FPT-001,FPT-002,FPT-004,FPT-005,FPT-009"
+    run = child.run(ids, node=edge.name, changes=changes)
+    assert_each_failed(
+        run,
+        {
+            "test_agent_memory": f"the agent of {edge.name} has at most 1000 bytes of resident",
+            "test_runtime_memory": f"the container runtime of {edge.name} has at most 1000 bytes",
+            "test_disk": f"agent of {edge.name} take at most 1000 bytes of disk",
+            "test_binaries": "are executables of at most 1000 bytes",
+            "test_datastore": f"the datastore of {edge.name} takes at most 1000 bytes",
+        },
+    )
 
 
-def test_fpt_007_fails_above_the_claimed_traffic(child: Child, edge: EdgeNode) -> None:
-    changes = {**SHORT, "footprint.idleLink_bytesPerMin": 1}
-    run = child.run("FPT-007", node=edge.name, changes=changes)
-    run.assert_failed("carries at most 1 bytes a minute")
+def test_fpt_006_007_fail_above_the_claimed_use_at_idle(child: Child, edge: EdgeNode) -> None:
+    limits = {"footprint.agentCpu_ratio": 1e-6, "footprint.idleLink_bytesPerMin": 1}
+    run = child.run("FPT-006,FPT-007", node=edge.name, changes={**SHORT, **limits})
+    assert_each_failed(
+        run,
+        {
+            "test_agent_cpu": f"the agent of {edge.name} at idle uses at most 1e-06 of a core",
+            "test_link_traffic": f"the cloud link of {edge.name} at idle carries at most 1 bytes",
+        },
+    )
 
 
-def test_fpt_003_fails_above_the_claimed_growth(child: Child, edge: EdgeNode) -> None:
-    changes: dict[str, JsonValue] = {"footprint.podGrowth_bytes": 1000, "footprint.pods": [1]}
-    run = child.run("FPT-003", changes=changes)
-    run.assert_failed(f"{edge.name} grow by at most 1000 bytes")
-
-
-def test_fpt_008_fails_above_the_claimed_traffic_of_a_pod(child: Child, edge: EdgeNode) -> None:
-    changes = {**SHORT, **FEW, "footprint.podChangeLink_bytes": 1}
-    run = child.run("FPT-008", changes=changes)
-    run.assert_failed(f"costs the cloud link of {edge.name} at most 1 bytes")
+def test_fpt_003_008_fail_above_the_claims_of_a_pod(child: Child, edge: EdgeNode) -> None:
+    limits = {"footprint.podGrowth_bytes": 1000, "footprint.podChangeLink_bytes": 1}
+    run = child.run("FPT-003,FPT-008", changes={**SHORT, **FEW, **limits, "footprint.pods": [1]})
+    assert_each_failed(
+        run,
+        {
+            "test_growth": f"agent and runtime of {edge.name} grow by at most 1000 bytes",
+            "test_link_traffic": f"costs the cloud link of {edge.name} at most 1 bytes",
+        },
+    )
 
 
 def test_fpt_009_fails_where_the_agent_keeps_nothing(child: Child, deployment: Deployment) -> None:
