@@ -22,7 +22,7 @@ FEW: Mapping[str, JsonValue] = {"footprint.cyclePods": 1, "footprint.cycles": 1}
 _STRAY_FOLDER = "/root/stray"
 _STRAY_START = (
     f"set -e; mkdir {_STRAY_FOLDER}; cd {_STRAY_FOLDER}; "
-    'cp "$(readlink -f "$(command -v python3)")" containerd-shim; '
+    'cp "$(readlink -f "$(command -v python3.11)")" containerd-shim; '
     "PYTHONHOME=/usr setsid ./containerd-shim -c "
     "'import time; held = bytearray(60_000_000); time.sleep(600)' </dev/null >/dev/null 2>&1 & "
     "echo $! >pid"
