@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from conformance.errors import ConformanceError
 from conformance.explain import explain
 from conformance.pods import containers_of, holders
 from fixtures.target import (
@@ -63,11 +64,18 @@ def require_free(cluster: Cluster, edge: EdgeNode, resource: str) -> int:
     return free
 
 
+class CannotLook(ConformanceError):
+    """A container could not be looked into: it may be ending, or has no shell."""
+
+
 def visible_devices(
     edge: EdgeNode, container: ContainerInfo, claim: AcceleratorClaim
 ) -> VisibleDevices:
-    """Look from inside the container."""
-    require_view(claim)
+    """Look from inside the container.
+
+    Raises:
+        CannotLook: the command in the container did not succeed.
+    """
     ids = "" if claim.visible_env is None else f"${{{claim.visible_env}:-}}"
     files = claim.device_files or ""
     # A pattern that matches nothing stays as it is, and no file has that name.
@@ -77,7 +85,7 @@ def visible_devices(
     )
     result = edge.exec_in_container(container, ["sh", "-c", script])
     if result.exit_code != 0:
-        pytest.fail(
+        raise CannotLook(
             f"could not look into container {container.name} of pod {container.pod_name} on "
             f"{edge.name}: exit {result.exit_code}: {result.stderr.strip()}"
         )

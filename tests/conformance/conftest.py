@@ -9,7 +9,7 @@ from kubernetes import client
 
 from fixtures.profile import Profile
 from fixtures.reference import apply, state
-from fixtures.target import Deployment
+from fixtures.target import AcceleratorClaim, Capability, Deployment, EdgeNode
 from tests.conformance.child import Child
 
 
@@ -25,3 +25,17 @@ def core(deployment: Deployment) -> client.CoreV1Api:
     if deployment.name != "reference":
         pytest.skip(f"{deployment.name} is not the suite's own deployment: it is not broken")
     return client.CoreV1Api(apply.api_client(state.kubeconfig_path()))
+
+
+@pytest.fixture
+def last_accelerator_edge(deployment: Deployment, core: client.CoreV1Api) -> EdgeNode:
+    """The node on which the slow placement tests run: the last one with an accelerator."""
+    del core
+    return deployment.edges_with(Capability.ACCELERATOR_HEALTH)[-1]
+
+
+@pytest.fixture
+def last_claim(last_accelerator_edge: EdgeNode) -> AcceleratorClaim:
+    """Its accelerator."""
+    assert last_accelerator_edge.accelerator is not None
+    return last_accelerator_edge.accelerator
