@@ -7,7 +7,7 @@ the tests: the catalogue is what pytest collects. Loaded with ``-p conformance.c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Literal, TypeVar
@@ -140,6 +140,59 @@ def _test_id(item: pytest.Item) -> str:
     return f"{item.nodeid.rpartition('::')[0]}::{name or item.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which requirements a run is limited to; None is no limit."""
+
+    ids: frozenset[str] | None = None
+    families: frozenset[str] | None = None
+    level: str | None = None
+
+    def takes(self, shown: Requirement | None) -> bool:
+        """Whether the test of this requirement runs; a test of none does not."""
+        return shown is not None and (
+            (self.ids is None or shown.id in self.ids)
+            and (self.families is None or shown.family in self.families)
+            and self.level in {None, shown.level}
+        )
+
+
+def _choice(config: pytest.Config, catalogue: Sequence[CatalogueEntry]) -> Choice:
+    """What the options say.
+
+    Raises:
+        pytest.UsageError: for an id that no collected test shows, and for an unknown family.
+    """
+    ids, families = config.getoption("--requirements"), config.getoption("--family")
+    return Choice(
+        None if ids is None else _shown_ids(ids, catalogue),
+        None if families is None else _known_families(families),
+        config.getoption("--level"),
+    )
+
+
+def _shown_ids(option: str, catalogue: Sequence[CatalogueEntry]) -> frozenset[str]:
+    chosen = _chosen_ids(option)
+    missing = sorted(chosen - {entry.requirement.id for entry in catalogue})
+    if missing:
+        raise pytest.UsageError(
+            f"--requirements: no collected test shows {', '.join(missing)}; "
+            "name the folder that holds it (conformance, loadtests or chaos)"
+        )
+    return chosen
+
+
+def _known_families(option: str) -> frozenset[str]:
+    names = frozenset(part.strip() for part in option.split(",") if part.strip())
+    unknown = sorted(names - set(FAMILIES))
+    if unknown or not names:
+        raise pytest.UsageError(
+            f"--family: expected one or more of {', '.join(FAMILIES)}, separated by commas; "
+            f"found {', '.join(unknown) or repr(option)}"
+        )
+    return names
+
+
 def _chosen_ids(option: str) -> frozenset[str]:
     ids = frozenset(part.strip() for part in option.split(",") if part.strip())
     wrong = sorted(one for one in ids if _ID.fullmatch(one) is None)
@@ -156,9 +209,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("edge conformance")
     group.addoption(
         "--requirements",
+        "--requirement",
         metavar="ID[,ID]",
         default=None,
         help="run only the tests of these requirements, for example PLC-001,AUT-004",
+    )
+    group.addoption(
+        "--family",
+        metavar="NAME[,NAME]",
+        default=None,
+        help=f"run only the tests of these families: {', '.join(FAMILIES)}",
+    )
+    group.addoption(
+        "--level",
+        choices=("MUST", "SHOULD"),
+        default=None,
+        help="run only the tests of requirements of this level",
     )
 
 
@@ -182,17 +248,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         shown = requirement_of(item)
         if shown is not None:
             item.add_marker(shown.family)
-    option = config.getoption("--requirements")
-    if option is None:
+            # So that -k finds a test by its id as well as by its name.
+            item.extra_keyword_matches.add(shown.id)
+    choice = _choice(config, catalogue)
+    if choice == Choice():
         return
-    chosen = _chosen_ids(option)
-    missing = sorted(chosen - {entry.requirement.id for entry in catalogue})
-    if missing:
-        raise pytest.UsageError(
-            f"--requirements: no collected test shows {', '.join(missing)}; "
-            "name the folder that holds it (conformance, loadtests or chaos)"
-        )
-    keep = [item for item in items if (shown := requirement_of(item)) and shown.id in chosen]
+    keep = [item for item in items if choice.takes(requirement_of(item))]
     kept = set(keep)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = keep

@@ -80,7 +80,8 @@ class Child:
             *(sys.executable, "-m", "pytest", room),
             *("--requirements", requirement, "--profile", str(profile), "--keep"),
             *("--report-dir", str(self.folder / "report"), f"--junitxml={junit}"),
-            *("-p", "no:cacheprovider"),
+            # Its failures are wanted, and told by their messages.
+            *("-p", "no:cacheprovider", "--failure-logs=no"),
             *(() if node is None else ("-k", node)),
         ]
         exit_code, output = _run(command, timeout_s)

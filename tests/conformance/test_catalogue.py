@@ -84,6 +84,14 @@ def test_requirements_option_selects_by_id(tmp_path: Path) -> None:
     assert "1 passed, 2 deselected" in done.stdout
 
 
+def test_family_level_and_keyword_select(tmp_path: Path) -> None:
+    for options in (["--family", "placement"], ["--level", "MUST"], ["-k", "PLC-901"]):
+        done = _pytest(tmp_path, ["PLC-901"], *options)
+        assert "1 passed, 1 deselected" in done.stdout, done.stdout
+    done = _pytest(tmp_path, ["PLC-901"], "--level", "SHOULD")
+    assert "2 deselected" in done.stdout, done.stdout
+
+
 def test_families_are_markers(tmp_path: Path) -> None:
     done = _pytest(tmp_path, ["PLC-901"], "-m", "placement")
     assert "1 passed, 1 deselected" in done.stdout, done.stdout
@@ -95,6 +103,7 @@ def test_families_are_markers(tmp_path: Path) -> None:
         (["PLC-901", "PLC-901"], (), "PLC-901 is used twice"),
         (["PLC-901"], ("--requirements", "PLC-999"), "no collected test shows PLC-999"),
         (["PLC-901"], ("--requirements", "placement"), "expected ids like PLC-001"),
+        (["PLC-901"], ("--family", "cooking"), "expected one or more of placement"),
     ],
 )
 def test_misuse_is_a_usage_error(
