@@ -56,14 +56,14 @@ ORDINARY, CRITICAL = -1000, 1000
 @pytest.mark.disturbs
 @pytest.mark.needs(Capability.KILL_CONTAINER)
 def test_no_execute_taint_evicts_who_does_not_tolerate_it(
-    one_accelerator_edge: EdgeNode,
+    one_edge: EdgeNode,
     deployment: Deployment,
     cluster: Cluster,
     profile: Profile,
     evidence: Evidence,
 ) -> None:
     """Taint the node under two pods; its inference server goes as well, and comes back after."""
-    edge = one_accelerator_edge
+    edge = one_edge
     require(edge, Capability.KILL_CONTAINER)
     bound_s = steering_of(profile).evicted_within_s
     goes = probe_for(cluster, edge, "plc-018", "goes")
@@ -213,10 +213,10 @@ def _priority_class(rank: str, value: int) -> client.V1PriorityClass:
 @pytest.mark.disturbs
 @pytest.mark.needs(Capability.KILL_CONTAINER)
 def test_cordoned_node_gets_no_new_pods(
-    one_accelerator_edge: EdgeNode, deployment: Deployment, cluster: Cluster, evidence: Evidence
+    one_edge: EdgeNode, deployment: Deployment, cluster: Cluster, evidence: Evidence
 ) -> None:
     """Cordon the node under its inference server, ask for a pod on it, and uncordon it."""
-    edge = one_accelerator_edge
+    edge = one_edge
     require(edge, Capability.KILL_CONTAINER)
     running = inference_containers(deployment, edge)
     pod = probe_for(cluster, edge, "plc-022", "new")
