@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from conformance.errors import ConformanceError
 from conformance.explain import explain
+from conformance.inside import run_inside
 from conformance.pods import containers_of, holders
 from fixtures.target import (
     AcceleratorClaim,
@@ -64,17 +64,13 @@ def require_free(cluster: Cluster, edge: EdgeNode, resource: str) -> int:
     return free
 
 
-class CannotLook(ConformanceError):
-    """A container could not be looked into: it may be ending, or has no shell."""
-
-
 def visible_devices(
     edge: EdgeNode, container: ContainerInfo, claim: AcceleratorClaim
 ) -> VisibleDevices:
     """Look from inside the container.
 
     Raises:
-        CannotLook: the command in the container did not succeed.
+        CannotLook: the container could not be looked into.
     """
     ids = "" if claim.visible_env is None else f"${{{claim.visible_env}:-}}"
     files = claim.device_files or ""
@@ -83,12 +79,7 @@ def visible_devices(
         f'printf "%s\\n" "{ids}"; '
         f'for file in {files}; do [ -e "$file" ] && echo "$file"; done; true'
     )
-    result = edge.exec_in_container(container, ["sh", "-c", script])
-    if result.exit_code != 0:
-        raise CannotLook(
-            f"could not look into container {container.name} of pod {container.pod_name} on "
-            f"{edge.name}: exit {result.exit_code}: {result.stderr.strip()}"
-        )
+    result = run_inside(edge, container, ["sh", "-c", script])
     first, *found = result.stdout.splitlines() or [""]
     named = tuple(part.strip() for part in first.split(",") if part.strip())
     return VisibleDevices(

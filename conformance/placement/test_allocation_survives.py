@@ -12,6 +12,7 @@ from conformance.autonomy.offline import offline
 from conformance.capabilities import require
 from conformance.catalogue import requirement
 from conformance.explain import explain
+from conformance.inside import CannotLook
 from conformance.observe import observe_until, observe_while
 from conformance.placement.allocations import (
     allocations,
@@ -24,7 +25,7 @@ from conformance.placement.allocations import (
     ready_claim,
     running,
 )
-from conformance.placement.devices import CannotLook, claim_of, started
+from conformance.placement.devices import claim_of, started
 from fixtures.profile import Profile
 from fixtures.target import (
     AcceleratorClaim,

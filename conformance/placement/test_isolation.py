@@ -9,6 +9,7 @@ from kubernetes.client.exceptions import ApiException
 from conformance.capabilities import require
 from conformance.catalogue import requirement
 from conformance.explain import explain
+from conformance.inside import run_inside
 from conformance.placement.allocations import ready_claim
 from conformance.placement.devices import START_TIMEOUT_S, claim_of, miscount, visible_devices
 from conformance.placement.pods import all_created, named, probe_for, spec_of, uid_of
@@ -179,7 +180,7 @@ def test_accelerator_truly_computes(
             START_TIMEOUT_S,
         )
         assert container is not None
-        done = edge.exec_in_container(container, probe.command, PROBE_TIMEOUT_S)
+        done = run_inside(edge, container, probe.command, PROBE_TIMEOUT_S)
     evidence.value(f"{edge.name} accelerator's answer", done.stdout.strip()[:500])
     computed = done.exit_code == 0 and probe.expect in done.stdout
     assert computed, explain(
