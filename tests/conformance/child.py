@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -37,6 +37,11 @@ class ChildRun:
     exit_code: int
     cases: tuple[CaseOutcome, ...]
     output: str
+
+    def of(self, test: str) -> ChildRun:
+        """The part of the run that one test function is, of several that ran."""
+        mine = tuple(case for case in self.cases if case.name.partition("[")[0] == test)
+        return replace(self, cases=mine)
 
     def assert_failed(self, *fragments: str) -> None:
         """The requirement's test failed, by an assertion of its own, and says all of this."""

@@ -19,7 +19,7 @@ def child(profile: Profile, tmp_path: Path) -> Child:
     return Child(profile.path, tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def core(deployment: Deployment) -> client.CoreV1Api:
     """The administrator's access, to break what a test may not."""
     if deployment.name != "reference":
@@ -27,14 +27,14 @@ def core(deployment: Deployment) -> client.CoreV1Api:
     return client.CoreV1Api(apply.api_client(state.kubeconfig_path()))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def last_accelerator_edge(deployment: Deployment, core: client.CoreV1Api) -> EdgeNode:
     """The node on which the slow placement tests run: the last one with an accelerator."""
     del core
     return deployment.edges_with(Capability.ACCELERATOR_HEALTH)[-1]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def last_claim(last_accelerator_edge: EdgeNode) -> AcceleratorClaim:
     """Its accelerator."""
     assert last_accelerator_edge.accelerator is not None
