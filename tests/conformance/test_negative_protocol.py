@@ -51,7 +51,7 @@ class _Runs:
 
     def _run(self, name: str, corruptions: Mapping[str, Corruption]) -> ChildRun:
         folder = self._folder / name
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         requirements = [one.requirement for one in _BROKEN]
         return run_through_proxy(self._profile, self._server, folder, requirements, corruptions)
 

@@ -14,6 +14,7 @@ from tests.conformance.child import Child, ChildRun
 from tests.conformance.corrupting_proxy import HONEST, Corruption, proxied
 from tests.conformance.present_requirement import VARIABLE
 
+_KEPT = ("apiVersion", "name", "serving", "thresholds", "load")
 _OPTIONS = ("-p", "tests.conformance.present_requirement")
 
 
@@ -52,6 +53,11 @@ def _vendors_profile(reference: Path, node: str, endpoint: Endpoint) -> str:
         "grpcPort": endpoint.grpc_port,
         "metricsPort": endpoint.metrics_port,
     }
-    document |= {"deployment": "existing", "nodes": [found]}
-    document["existing"] = {"probeImage": "none.invalid/none"}
+    # What a profile of a server must have, and nothing that speaks of other nodes.
+    document = {key: document[key] for key in _KEPT} | {
+        "deployment": "existing",
+        "existing": {"probeImage": "none.invalid/none"},
+        "nodes": [found],
+        "claims": {"families": ["serving"]},
+    }
     return str(yaml.safe_dump(document, sort_keys=False))
