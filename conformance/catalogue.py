@@ -235,6 +235,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     for family, prefix in FAMILIES.items():
         config.addinivalue_line("markers", f"{family}: requirements {prefix}-nnn")
+    config.addinivalue_line("markers", "oip: demanded by the Open Inference Protocol itself")
+    config.addinivalue_line("markers", "triton_extension: Triton's extension of the protocol")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import cycle, islice
 
 import pytest
@@ -27,14 +27,6 @@ _HTTP_SOURCE = "Open Inference Protocol (V2), HTTP/REST"
 _LOOK = "the inference server's log on the node, and its model repository"
 
 
-@pytest.fixture
-def http(edge: EdgeNode) -> Iterator[HttpClient]:
-    """Plain HTTP to the edge node's server."""
-    client = HttpClient(edge.endpoint)
-    yield client
-    client.close()
-
-
 def _status(http: HttpClient, path: str) -> str:
     try:
         return str(http.send("GET", path).status)
@@ -52,6 +44,7 @@ def _status(http: HttpClient, path: str) -> str:
     why="Probes, load balancers and operators act on these answers alone.",
     source="Open Inference Protocol (V2): health APIs",
 )
+@pytest.mark.oip
 def test_health(edge: EdgeNode, http: HttpClient) -> None:
     """Ask every health API over both protocols."""
     endpoint = edge.endpoint
@@ -110,6 +103,7 @@ def _tensors(entries: list[dict[str, object]]) -> Tensors:
     why="Clients are built from the metadata; a silent change of a model breaks them in the field.",
     source="Open Inference Protocol (V2): server metadata, model metadata",
 )
+@pytest.mark.oip
 def test_metadata(edge: EdgeNode, http: HttpClient, deployment: Deployment) -> None:
     """Compare the metadata of both protocols to the golden samples' tensors."""
     endpoint = edge.endpoint
@@ -149,6 +143,7 @@ def test_metadata(edge: EdgeNode, http: HttpClient, deployment: Deployment) -> N
     why="An answer of status 200 with wrong numbers is worse than none.",
     source=f"{_HTTP_SOURCE}: inference; binary tensor data extension",
 )
+@pytest.mark.triton_extension
 def test_http_answers_are_right(
     edge: EdgeNode, http: HttpClient, deployment: Deployment, evidence: Evidence
 ) -> None:
@@ -184,6 +179,7 @@ def _wrong_answers(edge: EdgeNode, protocol: str, wrong: list[str]) -> str:
     why="High-rate clients use gRPC; its code path in the server is another one.",
     source="Open Inference Protocol (V2), gRPC: ModelInfer",
 )
+@pytest.mark.oip
 def test_grpc_answers_are_right(edge: EdgeNode, deployment: Deployment, evidence: Evidence) -> None:
     """Ask every golden sample of every model."""
     samples = golden_samples(deployment, edge.endpoint)
@@ -225,6 +221,7 @@ def _grown(edge: EdgeNode, model: str, before: BatchCounters, sent: int) -> Batc
     why="Without batching an accelerator does a fraction of the work that it was bought for.",
     source="Triton Inference Server documentation: Dynamic Batcher; Metrics",
 )
+@pytest.mark.triton_extension
 def test_dynamic_batching_by_the_counters(
     edge: EdgeNode, deployment: Deployment, profile: Profile, evidence: Evidence
 ) -> None:
@@ -264,6 +261,7 @@ def test_dynamic_batching_by_the_counters(
     why="One faulty sensor must not take inference away from the whole site.",
     source=f"{_HTTP_SOURCE}: inference response JSON error object (status typically 400)",
 )
+@pytest.mark.oip
 def test_malformed_requests_are_refused(
     edge: EdgeNode, http: HttpClient, deployment: Deployment, profile: Profile, evidence: Evidence
 ) -> None:

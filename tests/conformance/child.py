@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -38,6 +38,17 @@ class ChildRun:
     cases: tuple[CaseOutcome, ...]
     output: str
 
+    def of(self, test: str) -> ChildRun:
+        """The same run, as far as one test function is concerned."""
+        cases = tuple(case for case in self.cases if case.name.partition("[")[0] == test)
+        return replace(self, cases=cases)
+
+    def assert_passed(self) -> None:
+        """Every test passed."""
+        bad = [case for case in self.cases if case.outcome != "passed"]
+        assert self.cases, f"the child ran no test: {self.output[-4000:]}"
+        assert not bad, f"exit code {self.exit_code}: {bad}\n{self.output[-4000:]}"
+
     def assert_failed(self, *fragments: str) -> None:
         """The requirement's test failed, by an assertion of its own, and says all of this."""
         seen = "\n".join(f"{case.name}: {case.outcome}: {case.message}" for case in self.cases)
@@ -67,11 +78,14 @@ class Child:
         changes: Mapping[str, JsonValue] | None = None,
         timeout_s: float = 240.0,
         room: str = "conformance",
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> ChildRun:
         """Run the requirement's test, for one node if named, under a changed profile.
 
         ``room`` is the folder of the test; ``changes`` maps dotted paths in the profile
-        (``nodes.0.accelerator.count``) to values.
+        (``nodes.0.accelerator.count``) to values; ``options`` are further ones of pytest, and
+        ``environment`` further variables.
         """
         profile = self.folder / "profile.yaml"
         profile.write_text(changed(self.profile.read_text("utf-8"), changes or {}), "utf-8")
@@ -83,12 +97,13 @@ class Child:
             # Its failures are wanted, and told by their messages.
             *("-p", "no:cacheprovider", "--failure-logs=no"),
             *(() if node is None else ("-k", node)),
+            *options,
         ]
-        exit_code, output = _run(command, timeout_s)
+        exit_code, output = _run(command, timeout_s, environment or {})
         return ChildRun(exit_code, read_cases(junit) if junit.exists() else (), output)
 
 
-def _run(command: list[str], timeout_s: float) -> tuple[int, str]:
+def _run(command: list[str], timeout_s: float, environment: Mapping[str, str]) -> tuple[int, str]:
     # What tells a test process that it is an xdist worker is the parent's, not the child's.
     inherited = {
         name: value
@@ -98,7 +113,7 @@ def _run(command: list[str], timeout_s: float) -> tuple[int, str]:
     process = subprocess.Popen(
         command,
         cwd=CHECKOUT,
-        env={LOCK_HELD: "1", **inherited, ATTACH_ONLY: "1"},
+        env={LOCK_HELD: "1", **inherited, **environment, ATTACH_ONLY: "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
