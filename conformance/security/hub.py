@@ -1,7 +1,8 @@
-"""CloudCore's session as EdgeCore speaks it: messages over a websocket, by node name."""
+"""CloudCore's session as EdgeCore speaks it: JSON messages over a websocket, by node name."""
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 import time
@@ -18,8 +19,6 @@ from fixtures.target import JsonValue
 
 # KubeEdge's default project; every EdgeCore says it.
 _PROJECT = "e632aba927ea4ac2b575ec1603d56f10"
-_MESSAGE_PACKAGE = 1
-_HEADER_BYTES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +29,20 @@ class Message:
     operation: str
     content: Mapping[str, JsonValue]
 
-    def encoded(self) -> bytes:
-        """In protocol buffers (viaduct's message.proto)."""
-        header = _text(1, str(uuid.uuid4())) + _number(3, 2 * int(time.time() * 1000))
-        router = (
-            _text(1, "edged")
-            + _text(2, "resource")
-            + _text(3, self.operation)
-            + _text(4, self.resource)
+    def encoded(self) -> str:
+        """As beehive's model.Message has it."""
+        return json.dumps(
+            {
+                "header": {"msg_id": str(uuid.uuid4()), "timestamp": int(time.time() * 1000)},
+                "route": {
+                    "source": "edged",
+                    "group": "meta",
+                    "operation": self.operation,
+                    "resource": self.resource,
+                },
+                "content": self.content,
+            }
         )
-        content = json.dumps(self.content).encode()
-        return _bytes(1, header) + _bytes(2, router) + _bytes(3, content)
 
 
 class Session:
@@ -50,25 +52,27 @@ class Session:
         self._socket = socket
 
     def send(self, message: Message) -> None:
-        """Send a message, as two frames: a header with the length, and the message."""
-        data = message.encoded()
-        header = bytes([0, 0, 0, 0, _MESSAGE_PACKAGE, 0]) + len(data).to_bytes(4, "big")
-        self._socket.send_binary(header)
-        self._socket.send_binary(data)
+        """Send a message."""
+        self._socket.send(message.encoded())
 
-    def receive(self, timeout_s: float) -> bytes | None:
+    def receive(self, timeout_s: float) -> str | None:
         """The next message, or None where none came in time or CloudCore has hung up."""
         self._socket.settimeout(timeout_s)
         try:
-            while True:
-                frame = self._socket.recv()
-                if not frame:
-                    return None
-                data = frame if isinstance(frame, bytes) else frame.encode()
-                if len(data) != _HEADER_BYTES:
-                    return data
+            frame = self._socket.recv()
         except (websocket.WebSocketException, OSError):
             return None
+        text = frame if isinstance(frame, str) else frame.decode(errors="replace")
+        return _readable(text) or None
+
+
+def _readable(text: str) -> str:
+    """The message with its content as it was before it was packed: text may be in base64."""
+    try:
+        content = json.loads(text).get("content")
+        return text + base64.b64decode(content, validate=True).decode(errors="replace")
+    except (ValueError, TypeError, AttributeError):
+        return text
 
 
 @contextmanager
@@ -91,24 +95,3 @@ def session_as(
     finally:
         opened.close()
         secured.close()
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(0x80 | (value & 0x7F))
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value
-
-
-def _text(field: int, value: str) -> bytes:
-    return _bytes(field, value.encode())
-
-
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
