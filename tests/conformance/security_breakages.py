@@ -19,7 +19,7 @@ from tests.conformance import lending_proxy
 from tests.conformance.breakages import on_node
 from tests.conformance.lending_proxy import MARK, Lending
 
-LIFETIME_S = 60
+LIFETIME_S = 180
 _READY_S = 15.0
 
 
