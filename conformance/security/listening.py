@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,23 +11,12 @@ from conformance.security.agent import as_root
 from fixtures.target import EdgeNode
 
 _LISTEN = "0A"
-# One line per listening socket, then one per socket that a process holds.
-_SCRIPT = r"""
-for table in /proc/net/tcp /proc/net/tcp6; do
-    [ -r "$table" ] && while read -r slot local remote state rest; do
-        [ "$state" = 0A ] || continue
-        set -- $rest
-        echo "socket $local $6"
-    done <"$table"
-done
-for folder in /proc/[0-9]*; do
-    for link in $(ls -l "$folder/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\].*/\1/p'); do
-        echo "holder $link ${folder#/proc/}"
-    done
-done
-for folder in /proc/[0-9]*; do
-    if read -r name <"$folder/comm"; then echo "name ${folder#/proc/} $name"; fi 2>/dev/null
-done
+_SOCKET = re.compile(r"socket:\[(\d+)\]")
+# Few processes, as this also runs on small devices; what it prints is put together here.
+_SCRIPT = """
+grep -s . /proc/net/tcp /proc/net/tcp6
+grep -s . /proc/[0-9]*/comm
+ls -l /proc/[0-9]*/fd 2>/dev/null
 exit 0
 """
 
@@ -56,13 +46,24 @@ def listening(edge: EdgeNode) -> tuple[Listening, ...]:
 
 
 def parse(text: str) -> Iterator[Listening]:
-    """Sockets out of what the script prints."""
-    lines = [line.split(" ", 2) for line in text.splitlines() if line.count(" ") >= 2]
-    holders = {inode: int(pid) for kind, inode, pid in lines if kind == "holder"}
-    names = {int(pid): name for kind, pid, name in lines if kind == "name"}
-    for kind, local, inode in lines:
-        if kind != "socket":
-            continue
+    """Sockets out of what the script prints: the kernel's tables, names, open files by process."""
+    sockets: list[tuple[str, str]] = []
+    names: dict[int, str] = {}
+    holders: dict[str, int] = {}
+    process = 0
+    for line in text.splitlines():
+        if line.startswith("/proc/net/"):
+            words = line.partition(":")[2].split()
+            if len(words) > 9 and words[3] == _LISTEN:
+                sockets.append((words[1], words[9]))
+        elif line.startswith("/proc/") and "/comm:" in line:
+            path, _, name = line.partition(":")
+            names[int(path.split("/")[2])] = name
+        elif line.startswith("/proc/") and line.endswith("/fd:"):
+            process = int(line.split("/")[2])
+        elif found := _SOCKET.search(line):
+            holders.setdefault(found.group(1), process)
+    for local, inode in sockets:
         address, _, port = local.partition(":")
         pid = holders.get(inode, 0)
         yield Listening(_address(address), int(port, 16), pid, names.get(pid, ""))

@@ -23,6 +23,16 @@ LIFETIME_S = 180
 _READY_S = 15.0
 
 
+def _begin(edge: EdgeNode, command: str) -> str:
+    """Start a command in the background, in a process group of its own; gives the group."""
+    return on_node(edge, f"setsid {command} </dev/null >/dev/null 2>&1 & echo $!").strip()
+
+
+def _end(edge: EdgeNode, group: str) -> None:
+    """End a group that may have ended by itself."""
+    on_node(edge, f"if kill -s 0 -- -{group}; then kill -s KILL -- -{group}; fi")
+
+
 @contextmanager
 def program(edge: EdgeNode, source: str, argument: str, ready: Address) -> Iterator[None]:
     """A Python program on the node, until the block ends or its time is over."""
@@ -44,7 +54,7 @@ def program(edge: EdgeNode, source: str, argument: str, ready: Address) -> Itera
         )
         yield
     finally:
-        on_node(edge, f"kill -KILL -- -{group} 2>/dev/null; true")
+        _end(edge, group)
 
 
 @contextmanager
@@ -79,14 +89,13 @@ def redirected(edge: EdgeNode, address: Address, port: int) -> Iterator[None]:
         f"-j REDIRECT --to-ports {port}"
     )
     timer = f"sleep {LIFETIME_S}; iptables -w -t nat -D {rule}"
-    group = on_node(
-        edge, f"setsid sh -c {shlex.quote(timer)} </dev/null >/dev/null 2>&1 & echo $!"
-    ).strip()
+    group = _begin(edge, f"sh -c {shlex.quote(timer)}")
     try:
         on_node(edge, f"iptables -w -t nat -I {rule}")
         yield
     finally:
-        on_node(edge, f"iptables -w -t nat -D {rule}; kill -KILL -- -{group}")
+        on_node(edge, f"iptables -w -t nat -D {rule}")
+        _end(edge, group)
 
 
 @contextmanager
@@ -94,9 +103,7 @@ def file_on(edge: EdgeNode, path: str, content: bytes, mode: str = "0600") -> It
     """A file on the node that removes itself when its time is over."""
     word = base64.b64encode(content).decode()
     timer = f"sleep {LIFETIME_S}; rm -f {path}"
-    group = on_node(
-        edge, f"setsid sh -c {shlex.quote(timer)} </dev/null >/dev/null 2>&1 & echo $!"
-    ).strip()
+    group = _begin(edge, f"sh -c {shlex.quote(timer)}")
     try:
         on_node(
             edge,
@@ -105,7 +112,8 @@ def file_on(edge: EdgeNode, path: str, content: bytes, mode: str = "0600") -> It
         )
         yield
     finally:
-        on_node(edge, f"rm -f {path}; kill -KILL -- -{group}")
+        on_node(edge, f"rm -f {path}")
+        _end(edge, group)
 
 
 @contextmanager
@@ -121,14 +129,13 @@ def readable_by_all(edge: EdgeNode, path: str) -> Iterator[None]:
         for mode, name in (line.split(" ", 1) for line in before)
     )
     timer = f"sleep {LIFETIME_S}; {restore}"
-    group = on_node(
-        edge, f"setsid sh -c {shlex.quote(timer)} </dev/null >/dev/null 2>&1 & echo $!"
-    ).strip()
+    group = _begin(edge, f"sh -c {shlex.quote(timer)}")
     try:
         on_node(edge, f"chmod o+r {shlex.quote(path)} && chmod o+x {words}")
         yield
     finally:
-        on_node(edge, f"{restore}; kill -KILL -- -{group}")
+        on_node(edge, restore)
+        _end(edge, group)
 
 
 @contextmanager

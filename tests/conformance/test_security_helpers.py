@@ -31,11 +31,16 @@ def test_scan_finds_what_listens_and_nothing_else() -> None:
 
 
 def test_sockets_are_read_from_the_kernels_tables() -> None:
+    row = "00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0"
     text = (
-        "socket 0100007F:2936 111\n"
-        "socket 00000000000000000000000000000000:1F41 222\n"
-        "socket 0000000000000000FFFF00000A01A8C0:1F42 333\n"
-        "holder 111 42\nholder 222 43\nname 42 edgecore\nname 43 triton server\n"
+        "/proc/net/tcp:  sl  local_address rem_address   st tx_queue rx_queue tr tm->when\n"
+        f"/proc/net/tcp:   0: 0100007F:2936 {row} 111 1\n"
+        f"/proc/net/tcp:   1: 0100007F:9999 {row.replace('0A', '01', 1)} 444 1\n"
+        f"/proc/net/tcp6:   0: {'0' * 32}:1F41 {row} 222 1\n"
+        f"/proc/net/tcp6:   1: 0000000000000000FFFF00000A01A8C0:1F42 {row} 333 1\n"
+        "/proc/42/comm:edgecore\n/proc/43/comm:triton server\n"
+        "/proc/42/fd:\ntotal 0\nlrwx------ 1 root root 64 Nov 24 20:00 3 -> socket:[111]\n"
+        "\n/proc/43/fd:\nlrwx------ 1 root root 64 Nov 24 20:00 9 -> socket:[222]\n"
     )
     first, second, third = parse_sockets(text)
     assert (str(first), first.loopback) == ("127.0.0.1:10550 (edgecore)", True)
