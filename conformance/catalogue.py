@@ -31,6 +31,12 @@ FAMILIES: Mapping[str, str] = MappingProxyType(
         "chaos": "CHA",
     }
 )
+ORIGINS: Mapping[str, str] = MappingProxyType(
+    {
+        "oip": "a serving requirement that the Open Inference Protocol makes of any server",
+        "triton_extension": "a serving requirement on what Triton adds to the protocol",
+    }
+)
 _ID = re.compile(r"([A-Z]{3})-(\d{3})")
 _SINCE = re.compile(r"\d+\.\d+")
 _KEYWORD = re.compile(r"\b(MUST|SHOULD|SHALL|MAY|REQUIRED|RECOMMENDED|OPTIONAL)\b")
@@ -235,8 +241,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     for family, prefix in FAMILIES.items():
         config.addinivalue_line("markers", f"{family}: requirements {prefix}-nnn")
-    config.addinivalue_line("markers", "oip: demanded by the Open Inference Protocol itself")
-    config.addinivalue_line("markers", "triton_extension: Triton's extension of the protocol")
+    for origin, meaning in ORIGINS.items():
+        config.addinivalue_line("markers", f"{origin}: {meaning}")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -32,13 +32,17 @@ class MalformedRequest:
         return f"v2/models/{self.model}/infer"
 
 
-def malformed_requests(sample: GoldenSample) -> tuple[MalformedRequest, ...]:
-    """One of each kind, made from a well-formed sample with one input tensor."""
+def malformed_requests(
+    sample: GoldenSample, *, binary: bool = True
+) -> tuple[MalformedRequest, ...]:
+    """One of each kind, made from a well-formed sample with one input tensor.
+
+    Bad binary tensors are among them only with ``binary``: elsewhere any would be bad.
+    """
     (name, array), *_ = sample.inputs.items()
     datatype = np_to_triton_dtype(array.dtype)
     batch = array[np.newaxis, ...]
     good = prepare(sample, binary=False).body
-    binary = prepare(sample, binary=True)
     other = "INT64" if datatype != "INT64" else "FP32"
 
     def body(tensor: str, shape: tuple[int, ...], kind: str, data: Array) -> bytes:
@@ -46,7 +50,7 @@ def malformed_requests(sample: GoldenSample) -> tuple[MalformedRequest, ...]:
         return json.dumps({"inputs": [entry]}).encode()
 
     flat = batch.ravel()
-    return (
+    requests = (
         MalformedRequest("JSON that ends in the middle", sample.model, good[: len(good) // 2]),
         MalformedRequest("no JSON at all", sample.model, b"\x00\xff not json"),
         MalformedRequest("an empty body", sample.model, b""),
@@ -72,9 +76,6 @@ def malformed_requests(sample: GoldenSample) -> tuple[MalformedRequest, ...]:
         ),
         MalformedRequest("a model that is not there", UNKNOWN_MODEL, good),
         MalformedRequest(
-            "binary data cut short", sample.model, binary.body[:-1], dict(binary.headers)
-        ),
-        MalformedRequest(
             f"a batch of {OVERSIZED_BATCH}",
             sample.model,
             body(
@@ -85,3 +86,10 @@ def malformed_requests(sample: GoldenSample) -> tuple[MalformedRequest, ...]:
             ),
         ),
     )
+    if not binary:
+        return requests
+    whole = prepare(sample, binary=True)
+    cut = MalformedRequest(
+        "binary data cut short", sample.model, whole.body[:-1], dict(whole.headers)
+    )
+    return (*requests, cut)

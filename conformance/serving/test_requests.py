@@ -230,7 +230,9 @@ def test_versions(
     edge: EdgeNode, http: HttpClient, channels: tuple[Channel, ...], versions_model: str
 ) -> None:
     """Ask versions 1 and 2, none, and one that is not there, over both protocols."""
-    listed = json.loads(http.send("GET", f"v2/models/{versions_model}").data).get("versions", [])
+    # The protocol leaves it to a server whether its metadata list the versions.
+    metadata = json.loads(http.send("GET", f"v2/models/{versions_model}").data)
+    listed = metadata.get("versions") or ["1", "2"]
     wrong = [] if sorted(listed) == ["1", "2"] else [f"the metadata lists the versions {listed}"]
     number = Tensor("INPUT", "INT32", np.array([[41]], np.int32))
     for channel in channels:
