@@ -29,7 +29,16 @@ def records(rows: list[tuple[int, int, int, Outcome]]) -> Records:
     ).reshape(-1, 5)
     ones = np.ones(len(columns), dtype=np.int64)
     return Records(
-        columns[:, 0], columns[:, 1], columns[:, 2], columns[:, 3], ones, columns[:, 4], ones, ones
+        columns[:, 0],
+        columns[:, 1],
+        columns[:, 2],
+        columns[:, 3],
+        ones,
+        columns[:, 4],
+        ones,
+        ones,
+        ones,
+        ones,
     )
 
 
@@ -193,7 +202,7 @@ def test_lateness_looks_only_at_what_was_sent() -> None:
 def test_columns_must_have_one_length() -> None:
     one, two = np.zeros(1, dtype=np.int64), np.zeros(2, dtype=np.int64)
     with pytest.raises(ValueError, match="of one length"):
-        Records(one, two, one, one, one, one, one, one)
+        Records(one, two, one, one, one, one, one, one, one, one)
 
 
 def test_importing_it_loads_neither_a_network_nor_a_file_library() -> None:
