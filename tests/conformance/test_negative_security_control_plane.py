@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -20,12 +21,15 @@ from cryptography.x509.oid import NameOID
 from kubernetes import client
 
 from conformance.capabilities import first_edge
+from conformance.pods import INFERENCE_SELECTOR
 from conformance.security.agent import Address, EdgeCore, edgecore, from_node
+from conformance.security.images import registries
 from conformance.security.tls import Ask, ask, handshake, self_signed, stranger
 from conformance.security.tokens import authority_key, token
 from conformance.workloads import created
 from fixtures.paths import state_root
 from fixtures.reference import kubeconfig
+from fixtures.reference.addresses import REGISTRY_PUSH_PORT
 from fixtures.reference.certificates import Authority
 from fixtures.target import Capability, Cluster, Deployment, EdgeNode
 from fixtures.viewpoint import HereViewpoint
@@ -116,8 +120,6 @@ def test_sec_001_fails_where_a_proxy_lends_the_administrators_identity(
 
 def test_old_tls_is_seen_where_it_is_spoken(cluster: Cluster, tmp_path: Path) -> None:
     """What SEC-016 looks for can be found: OpenSSL still speaks it when asked."""
-    import ssl
-
     with _relay_here(_api_relay(cluster, tmp_path, lent=False, old_tls=True)) as where:
         here = HereViewpoint("here")
         context = stranger(version=ssl.TLSVersion.TLSv1_1)
@@ -137,8 +139,10 @@ def _instead_of(
     folder: Path,
     lent: tuple[bytes, bytes] | None,
     authorization: str = "",
+    upstream: Address | None = None,
 ) -> Iterator[None]:
-    """Put a relay between a node and CloudCore that lends a certificate, or a token."""
+    """Put a relay between a node and a server that lends a certificate, or a token."""
+    behind = upstream or address
     server = self_signed(folder, "relay", "relay")
     certificate, key = lent or (b"", b"")
     names = {
@@ -150,8 +154,8 @@ def _instead_of(
     lending = Lending(
         listen="127.0.0.1",
         port=PORT,
-        upstream=address.host,
-        upstream_port=address.port,
+        upstream=behind.host,
+        upstream_port=behind.port,
         lifetime_s=LIFETIME_S,
         certificate=f"{_FOLDER}/server.crt",
         key=f"{_FOLDER}/server.key",
@@ -164,6 +168,17 @@ def _instead_of(
     )
     with first, second, third, fourth, relay(edge, lending), redirected(edge, address, PORT):
         yield
+
+
+def test_sec_004_fails_where_a_proxy_lends_the_right_to_push(
+    child: Child, edge: EdgeNode, cluster: Cluster, tmp_path: Path
+) -> None:
+    ((registry, _),) = registries(cluster, INFERENCE_SELECTOR)
+    pki = state_root() / "reference" / "pki"
+    lent = tuple((pki / f"image-pusher.{part}").read_bytes() for part in ("crt", "key"))
+    upstream = Address(registry.host, REGISTRY_PUSH_PORT)
+    with _instead_of(edge, registry, tmp_path, (lent[0], lent[1]), upstream=upstream):
+        child.run("SEC-004").assert_failed("refuses a push", "HTTP 202")
 
 
 def _own_identity(edge: EdgeNode, agent: EdgeCore) -> tuple[bytes, bytes]:
