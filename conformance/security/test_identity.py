@@ -133,6 +133,7 @@ def test_node_opens_no_session_of_another(
     cluster = deployment.cluster
     marker = secrets.token_hex(16)
     context = stranger(own)
+    _assert_reachable(edge, agent, own)
     connect = from_node(edge, agent.websocket)
     with (
         ghost(cluster, "edge-conformance-sec-007") as other,
@@ -148,6 +149,7 @@ def test_node_opens_no_session_of_another(
                         break
                     received.append(message)
         evidence.value(f"{edge.name} messages received as {other}", len(received))
+        _assert_reachable(edge, agent, own)
         told = any(marker in message for message in received)
         assert not told, explain(
             promised=f"what is meant for node {other} is not sent to whoever holds the "
@@ -242,6 +244,7 @@ def test_node_speaks_for_no_other(
     edge, agent, own = _identity(deployment, tmp_path)
     cluster = deployment.cluster
     context = stranger(own)
+    _assert_reachable(edge, agent, own)
     with ghost(cluster, "edge-conformance-sec-019") as other:
         request = Ask(
             "/edge.crt",
@@ -253,6 +256,7 @@ def test_node_speaks_for_no_other(
         evidence.value(f"{edge.name} asked for a certificate of {other}", signed or str(answer))
         reported = _report_for(edge, agent, own, cluster, other)
         evidence.value(f"{edge.name} reported a condition of {other}", reported)
+        _assert_reachable(edge, agent, own)
         broken = [
             *([f"CloudCore signed {signed!r} for {edge.name}"] if other in signed else ()),
             *([f"the condition that {edge.name} reported is on {other}"] if reported else ()),
@@ -272,6 +276,15 @@ def _identity(deployment: Deployment, folder: Path) -> tuple[EdgeNode, EdgeCore,
     )
     agent = edgecore(edge)
     return edge, agent, node_certificate(edge, agent, folder)
+
+
+def _assert_reachable(edge: EdgeNode, agent: EdgeCore, own: ClientCertificate) -> None:
+    """CloudCore answers the node: what it did not do, it did not want to do."""
+    # Without the header that opens a session: the node's own one must not be disturbed.
+    answer = ask(from_node(edge, agent.websocket), stranger(own), Ask("/"))
+    assert answer.status is not None, (
+        f"{edge.name} does not reach CloudCore at {agent.websocket} ({answer}): nothing is shown"
+    )
 
 
 def _report_for(
