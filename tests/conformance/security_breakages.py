@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,10 +17,25 @@ from conformance.security.agent import Address
 from fixtures.target import EdgeNode, wait_until
 from tests.conformance import lending_proxy
 from tests.conformance.breakages import on_node
+from tests.conformance.child import ChildRun
 from tests.conformance.lending_proxy import MARK, Lending
 
 LIFETIME_S = 180
 _READY_S = 15.0
+
+
+def assert_each_failed(run: ChildRun, expected: Mapping[str, Sequence[str]]) -> None:
+    """Every requirement's test failed, by an assertion of its own, and says all of this."""
+    wrong = [f"{case.name}: {case.outcome}" for case in run.cases if case.outcome != "failure"]
+    for requirement, fragments in expected.items():
+        cases = [case for case in run.cases if case.requirement == requirement]
+        if not cases:
+            wrong.append(f"{requirement}: no test of it ran")
+        for case in cases:
+            missing = [text for text in fragments if text not in case.message]
+            if missing:
+                wrong.append(f"{case.name} failed without saying {missing}: {case.message[:600]}")
+    assert not wrong, "\n".join([*wrong, run.output[-3000:]])
 
 
 def _begin(edge: EdgeNode, command: str) -> str:

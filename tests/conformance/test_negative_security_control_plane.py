@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -34,10 +34,15 @@ from fixtures.reference.certificates import Authority
 from fixtures.target import Capability, Cluster, Deployment, EdgeNode
 from fixtures.viewpoint import HereViewpoint
 from tests.conformance import lending_proxy
-from tests.conformance.breakages import on_node
 from tests.conformance.child import Child
 from tests.conformance.lending_proxy import Lending
-from tests.conformance.security_breakages import LIFETIME_S, file_on, redirected, relay
+from tests.conformance.security_breakages import (
+    LIFETIME_S,
+    assert_each_failed,
+    file_on,
+    redirected,
+    relay,
+)
 
 pytestmark = pytest.mark.disturbs
 
@@ -127,63 +132,45 @@ def test_old_tls_is_seen_where_it_is_spoken(cluster: Cluster, tmp_path: Path) ->
     assert agreed == "TLSv1.1"
 
 
-def test_sec_016_fails_where_a_newer_version_is_claimed_than_is_kept(child: Child) -> None:
-    run = child.run("SEC-016", changes={"security.tlsMinimum": "1.3"})
-    run.assert_failed("older than TLS 1.3", "agreed on TLSv1.2")
+@dataclass(frozen=True, slots=True)
+class _Relayed:
+    """Whom a relay stands for, what is behind it, and what it lends: a certificate, or a token."""
+
+    address: Address
+    behind: Address
+    lent: tuple[bytes, bytes] | None
+    authorization: str = ""
 
 
 @contextmanager
-def _instead_of(
-    edge: EdgeNode,
-    address: Address,
-    folder: Path,
-    lent: tuple[bytes, bytes] | None,
-    authorization: str = "",
-    upstream: Address | None = None,
-) -> Iterator[None]:
-    """Put a relay between a node and a server that lends a certificate, or a token."""
-    behind = upstream or address
+def _instead_of(edge: EdgeNode, relayed: _Relayed, port: int, folder: Path) -> Iterator[None]:
+    """Put a relay between a node and a server."""
     server = self_signed(folder, "relay", "relay")
-    certificate, key = lent or (b"", b"")
-    names = {
+    place = f"{_FOLDER}-{port}"
+    files = {
         "server.crt": server.certificate.read_bytes(),
         "server.key": server.key.read_bytes(),
-        "lent.crt": certificate,
-        "lent.key": key,
+        "lent.crt": relayed.lent[0] if relayed.lent else b"",
+        "lent.key": relayed.lent[1] if relayed.lent else b"",
     }
     lending = Lending(
         listen="127.0.0.1",
-        port=PORT,
-        upstream=behind.host,
-        upstream_port=behind.port,
+        port=port,
+        upstream=relayed.behind.host,
+        upstream_port=relayed.behind.port,
         lifetime_s=LIFETIME_S,
-        certificate=f"{_FOLDER}/server.crt",
-        key=f"{_FOLDER}/server.key",
-        upstream_certificate=f"{_FOLDER}/lent.crt" if lent else "",
-        upstream_key=f"{_FOLDER}/lent.key" if lent else "",
-        authorization=authorization,
+        certificate=f"{place}/server.crt",
+        key=f"{place}/server.key",
+        upstream_certificate=f"{place}/lent.crt" if relayed.lent else "",
+        upstream_key=f"{place}/lent.key" if relayed.lent else "",
+        authorization=relayed.authorization,
     )
-    first, second, third, fourth = (
-        file_on(edge, f"{_FOLDER}/{name}", content) for name, content in names.items()
-    )
-    with first, second, third, fourth, relay(edge, lending), redirected(edge, address, PORT):
+    with ExitStack() as there:
+        for name, content in files.items():
+            there.enter_context(file_on(edge, f"{place}/{name}", content))
+        there.enter_context(relay(edge, lending))
+        there.enter_context(redirected(edge, relayed.address, port))
         yield
-
-
-def test_sec_004_fails_where_a_proxy_lends_the_right_to_push(
-    child: Child, edge: EdgeNode, cluster: Cluster, tmp_path: Path
-) -> None:
-    ((registry, _),) = registries(cluster, INFERENCE_SELECTOR)
-    pki = state_root() / "reference" / "pki"
-    lent = tuple((pki / f"image-pusher.{part}").read_bytes() for part in ("crt", "key"))
-    upstream = Address(registry.host, REGISTRY_PUSH_PORT)
-    with _instead_of(edge, registry, tmp_path, (lent[0], lent[1]), upstream=upstream):
-        child.run("SEC-004").assert_failed("refuses a push", "HTTP 202")
-
-
-def _own_identity(edge: EdgeNode, agent: EdgeCore) -> tuple[bytes, bytes]:
-    certificate, key = (on_node(edge, f"cat {path}") for path in (agent.certificate, agent.key))
-    return certificate.encode(), key.encode()
 
 
 def _joined_as(node: str, edge: EdgeNode, agent: EdgeCore, cluster: Cluster) -> tuple[bytes, bytes]:
@@ -218,23 +205,6 @@ def _joined_as(node: str, edge: EdgeNode, agent: EdgeCore, cluster: Cluster) -> 
     )
 
 
-def test_sec_002_fails_where_a_proxy_lends_a_nodes_identity(
-    child: Child, edge: EdgeNode, tmp_path: Path
-) -> None:
-    agent = edgecore(edge)
-    with _instead_of(edge, agent.websocket, tmp_path, _own_identity(edge, agent)):
-        child.run("SEC-002").assert_failed("without a certificate", "refuses a client")
-
-
-def test_sec_005_fails_where_a_proxy_adds_a_good_token(
-    child: Child, edge: EdgeNode, cluster: Cluster, tmp_path: Path
-) -> None:
-    agent = edgecore(edge)
-    good = token(authority_key(cluster), int(time.time()) + 600)
-    with _instead_of(edge, agent.https, tmp_path, None, f"Bearer {good}"):
-        child.run("SEC-005").assert_failed("signs no certificate for no token", "HTTP 200")
-
-
 def _bound(name: str, group: str, resources: list[str]) -> tuple[object, object]:
     rules = [client.V1PolicyRule(api_groups=[""], resources=resources, verbs=["get", "list"])]
     role = client.V1ClusterRole(
@@ -257,31 +227,36 @@ def _bound(name: str, group: str, resources: list[str]) -> tuple[object, object]
     return role, binding
 
 
-def test_sec_006_fails_where_nodes_may_read_every_secret(
-    child: Child, edge: EdgeNode, cluster: Cluster
-) -> None:
-    role, binding = _bound("sec-006-nodes", "system:nodes", ["secrets"])
-    with created(cluster, role), created(cluster, binding):
-        child.run("SEC-006", node=edge.name).assert_failed("gave it away", "MetaServer")
-
-
-def test_sec_007_fails_where_a_proxy_lends_the_other_nodes_identity(
+def test_each_fails_where_a_proxy_or_a_rule_opens_the_door(
     child: Child, edge: EdgeNode, cluster: Cluster, tmp_path: Path
 ) -> None:
+    """Relays on the node lend identities to whoever comes; rules give Secrets to whole groups."""
     agent = edgecore(edge)
+    ((registry, _),) = registries(cluster, INFERENCE_SELECTOR)
+    pki = state_root() / "reference" / "pki"
+    pusher = ((pki / "image-pusher.crt").read_bytes(), (pki / "image-pusher.key").read_bytes())
     other = _joined_as("edge-conformance-sec-007", edge, agent, cluster)
-    with _instead_of(edge, agent.websocket, tmp_path, other):
-        child.run("SEC-007").assert_failed("is not sent to", "CloudCore sent")
-
-
-def test_sec_008_fails_where_service_accounts_may_read_secrets(
-    child: Child, cluster: Cluster, core: client.CoreV1Api
-) -> None:
-    role, binding = _bound("sec-008-accounts", "system:serviceaccounts", ["secrets"])
-    with created(cluster, role), created(cluster, binding):
-        child.run("SEC-008").assert_failed("reads no Secrets", "HTTP 200")
-
-
-def test_sec_019_fails_on_kubeedge_itself(child: Child, edge: EdgeNode) -> None:
-    """KubeEdge 1.23.0 breaks it by itself: docs/findings/kubeedge-node-identity.md."""
-    child.run("SEC-019").assert_failed("speaks for", "CloudCore signed")
+    good = token(authority_key(cluster), int(time.time()) + 600)
+    expected = {
+        "SEC-002": ("without a certificate", "refuses a client"),
+        "SEC-004": ("refuses a push", "HTTP 202"),
+        "SEC-005": ("signs no certificate for no token", "HTTP 200"),
+        "SEC-006": ("gave it away", "MetaServer"),
+        "SEC-007": ("is not sent to", "CloudCore sent"),
+        "SEC-008": ("reads no Secrets", "HTTP 200"),
+    }
+    with ExitStack() as broken:
+        for group in ("system:nodes", "system:serviceaccounts"):
+            for rule in _bound(f"edge-conformance-{group.partition(':')[2]}", group, ["secrets"]):
+                broken.enter_context(created(cluster, rule))
+        for port, relayed in (
+            (PORT, _Relayed(agent.websocket, agent.websocket, other)),
+            (PORT + 1, _Relayed(agent.https, agent.https, None, f"Bearer {good}")),
+            (
+                PORT + 2,
+                _Relayed(registry, Address(registry.host, REGISTRY_PUSH_PORT), pusher),
+            ),
+        ):
+            broken.enter_context(_instead_of(edge, relayed, port, tmp_path))
+        run = child.run(",".join(expected))
+    assert_each_failed(run, expected)
