@@ -8,12 +8,14 @@ from functools import cached_property
 from pathlib import Path
 
 from fixtures.target import JsonValue
-from loadtests import histogram, statistics, validity
+from loadtests import histogram, intervals, statistics, steady, validity
 from loadtests.arrivals import busiest_second
 from loadtests.errors import LoadError
+from loadtests.intervals import Interval
 from loadtests.recorder import RecordFile
 from loadtests.spec import GeneratorStatus, LoadSpec
 from loadtests.statistics import Lateness, Records, Series, Summary, Window
+from loadtests.steady import SteadyState
 from loadtests.validity import Validity
 
 
@@ -69,6 +71,17 @@ class LoadResult:
             self.file, self.status, self.lateness, self.late_after_ms, self.busiest_per_s
         )
 
+    @cached_property
+    def intervals(self) -> Mapping[str, Interval]:
+        """Percentiles of the right answers, each with its 95 % interval."""
+        return intervals.intervals(statistics.latencies_us(self.records))
+
+    @cached_property
+    def steady_state(self) -> SteadyState:
+        """Whether the whole seconds of the run were steady."""
+        whole_s = (self.status.end_ns - self.status.start_ns) // statistics.NS_PER_S
+        return steady.detect(self.series.p50_us[:whole_s])
+
     def window(self, name: str) -> Summary:
         """One window of the run, as marked while it went on."""
         for window in self.windows:
@@ -120,6 +133,11 @@ class LoadResult:
                 "generator_ceiling_cpu_us": self.status.ceiling_cpu_us,
                 "busiest_per_s": self.busiest_per_s,
                 "ceiling_share": validity.ceiling_share(self.status, self.busiest_per_s),
+                "confidence_95": {
+                    name: {"low_us": one.low, "high_us": one.high}
+                    for name, one in self.intervals.items()
+                },
+                "steady_state": asdict(self.steady_state),
                 "latency_histogram": histogram.of_records(self.records).encoded,
                 "first_errors": dict(self.status.first_errors or {}),
             },
