@@ -6,6 +6,7 @@ import datetime
 import http.client
 import socket
 import ssl
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,8 +68,11 @@ def stranger(
     context.verify_mode = ssl.CERT_NONE
     if version is not None:
         context.set_ciphers("ALL:@SECLEVEL=0")
-        context.minimum_version = version
-        context.maximum_version = version
+        with warnings.catch_warnings():
+            # That the old versions are deprecated is why they are offered.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = version
+            context.maximum_version = version
     if certificate is not None:
         context.load_cert_chain(certificate.certificate, certificate.key)
     return context
