@@ -18,9 +18,13 @@ from fixtures.target import (
     AcceleratorClaim,
     Capability,
     CommandResult,
+    Component,
+    ComponentUsage,
     ContainerInfo,
+    Datastore,
     Endpoint,
     LinkPlan,
+    LinkTraffic,
     ProcessMemory,
     Taint,
 )
@@ -170,6 +174,7 @@ class LocalNode:
             Capability.LINK,
             Capability.POWER,
             Capability.RESTART_AGENT,
+            Capability.RESTART_RUNTIME,
             Capability.KILL_CONTAINER,
         }
     )
@@ -220,11 +225,26 @@ class LocalNode:
     def agent_pid(self) -> int | None:
         return self._agent.pid
 
+    def component_pid(self, component: Component) -> int | None:
+        return self._agent.pid if component is Component.RUNTIME else None
+
+    def kill_component(self, component: Component) -> None:
+        self._agent.kill()
+
     def memory(self) -> tuple[ProcessMemory, ...]:
         return ()
 
     def disk_used_bytes(self) -> int:
         return 0
+
+    def usage(self) -> tuple[ComponentUsage, ...]:
+        return ()
+
+    def link_traffic(self) -> LinkTraffic:
+        raise NotImplementedError("a local node's link is a socket without counters")
+
+    def datastores(self) -> tuple[Datastore, ...]:
+        return ()
 
     def set_accelerator_health(self, device_index: int, healthy: bool) -> None:
         raise NotImplementedError("a local node has no accelerator")

@@ -13,7 +13,14 @@ from conformance.inference import wait_for_right_answers
 from conformance.pods import inference_pods
 from fixtures.profile import Profile
 from fixtures.reference import apply, state
-from fixtures.target import Capability, Cluster, Deployment, EdgeNode, wait_until
+from fixtures.target import (
+    AcceleratorClaim,
+    Capability,
+    Cluster,
+    Deployment,
+    EdgeNode,
+    wait_until,
+)
 from tests.conformance.child import Child
 
 WHOLE_AGAIN_S = 180.0
@@ -25,12 +32,26 @@ def child(profile: Profile, tmp_path: Path) -> Child:
     return Child(profile.path, tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def core(deployment: Deployment) -> client.CoreV1Api:
     """The administrator's access, to break what a test may not."""
     if deployment.name != "reference":
         pytest.skip(f"{deployment.name} is not the suite's own deployment: it is not broken")
     return client.CoreV1Api(apply.api_client(state.kubeconfig_path()))
+
+
+@pytest.fixture(scope="session")
+def last_accelerator_edge(deployment: Deployment, core: client.CoreV1Api) -> EdgeNode:
+    """The node on which the slow placement tests run: the last one with an accelerator."""
+    del core
+    return deployment.edges_with(Capability.ACCELERATOR_HEALTH)[-1]
+
+
+@pytest.fixture(scope="session")
+def last_claim(last_accelerator_edge: EdgeNode) -> AcceleratorClaim:
+    """Its accelerator."""
+    assert last_accelerator_edge.accelerator is not None
+    return last_accelerator_edge.accelerator
 
 
 @pytest.fixture
