@@ -77,7 +77,7 @@ def queued(endpoint: Endpoint, model: str, count: int) -> None:
     """
     wait_until(
         f"{count} requests waiting for {model}",
-        lambda: _pending(endpoint, model),
+        lambda: pending(endpoint, model),
         lambda found: found == count,
         _QUEUE_TIMEOUT_S,
         interval_s=0.05,
@@ -85,7 +85,12 @@ def queued(endpoint: Endpoint, model: str, count: int) -> None:
     )
 
 
-def _pending(endpoint: Endpoint, model: str) -> int:
+def pending(endpoint: Endpoint, model: str) -> int:
+    """How many requests wait before the model.
+
+    Raises:
+        AnswerError: the metrics do not say.
+    """
     try:
         page = urllib3.request("GET", endpoint.metrics_url, retries=False, timeout=5.0)
     except urllib3.exceptions.HTTPError as error:

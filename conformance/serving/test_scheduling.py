@@ -11,8 +11,8 @@ from conformance.errors import AnswerError
 from conformance.explain import explain
 from conformance.serving.grpc_channel import GrpcServer
 from conformance.serving.messages import Channel, Parameter, Refused
-from conformance.serving.slow_requests import Begun, begin, queued, slow_ask
-from fixtures.target import EdgeNode, Evidence
+from conformance.serving.slow_requests import Begun, begin, pending, queued, slow_ask
+from fixtures.target import EdgeNode, Evidence, wait_until
 
 _LOOK = "the server's log on the node; dynamic_batching in the config.pbtxt of the role `slow`"
 _BUSY_S = 1.5
@@ -21,7 +21,33 @@ _TIMEOUT_US = 200_000
 _ENDLESS_S = 20.0
 _FREED_S = 5.0
 _OVERTAKEN_S = 0.3
+_TRIES = 10
+_QUEUE_TIMEOUT_S = 10.0
 QUEUE_SIZE = 8
+
+
+def _waiting(
+    model: str, service: GrpcServer, edge: EdgeNode, parameters: dict[str, Parameter] | None
+) -> Begun:
+    """A request that waits, which shows that the one sent before it is being worked on.
+
+    Requests that are sent together may overtake each other: one that did has its answer.
+    """
+    for _ in range(_TRIES):
+        witness = begin(service, model, 0.0, parameters)
+        wait_until(
+            f"a request to wait for {model}, or to be answered",
+            lambda witness=witness: (
+                witness.answered_within(0.0) or pending(edge.endpoint, model) == 1
+            ),
+            bool,
+            _QUEUE_TIMEOUT_S,
+            interval_s=0.05,
+            expected=(AnswerError,),
+        )
+        if not witness.answered_within(_OVERTAKEN_S):
+            return witness
+    raise AnswerError(f"{_TRIES} requests overtook one to {model} that was sent before them")
 
 
 def _behind_busy(
@@ -34,11 +60,7 @@ def _behind_busy(
 ) -> tuple[Begun, list[Begun]]:
     """Make the model busy, and let so many requests wait behind it."""
     busy = begin(service, model, busy_s)
-    waiting = [begin(service, model, 0.0, parameters)]
-    queued(edge.endpoint, model, 1)
-    # Requests that are sent together may overtake each other; one that did has its answer.
-    if waiting[0].answered_within(_OVERTAKEN_S):
-        waiting = [begin(service, model, 0.0, parameters)]
+    waiting = [_waiting(model, service, edge, parameters)]
     waiting += [begin(service, model, 0.0, parameters) for _ in range(count - 1)]
     queued(edge.endpoint, model, count)
     return busy, waiting
