@@ -43,6 +43,11 @@ class Begun:
             raise Refused(error.code().name, str(error.details())) from error
         return int(answer.output("RANK").array.ravel()[0])
 
+    @property
+    def answered(self) -> bool:
+        """Whether any answer came by now, good or bad."""
+        return bool(self.future.done())
+
     def answered_within(self, timeout_s: float) -> bool:
         """Whether any answer came, good or bad."""
         try:

@@ -26,6 +26,17 @@ _QUEUE_TIMEOUT_S = 10.0
 QUEUE_SIZE = 8
 
 
+def _settled(witness: Begun, edge: EdgeNode, model: str) -> None:
+    wait_until(
+        f"a request to wait for {model}, or to be answered",
+        lambda: witness.answered or pending(edge.endpoint, model) == 1,
+        bool,
+        _QUEUE_TIMEOUT_S,
+        interval_s=0.05,
+        expected=(AnswerError,),
+    )
+
+
 def _waiting(
     model: str, service: GrpcServer, edge: EdgeNode, parameters: dict[str, Parameter] | None
 ) -> Begun:
@@ -35,16 +46,7 @@ def _waiting(
     """
     for _ in range(_TRIES):
         witness = begin(service, model, 0.0, parameters)
-        wait_until(
-            f"a request to wait for {model}, or to be answered",
-            lambda witness=witness: (
-                witness.answered_within(0.0) or pending(edge.endpoint, model) == 1
-            ),
-            bool,
-            _QUEUE_TIMEOUT_S,
-            interval_s=0.05,
-            expected=(AnswerError,),
-        )
+        _settled(witness, edge, model)
         if not witness.answered_within(_OVERTAKEN_S):
             return witness
     raise AnswerError(f"{_TRIES} requests overtook one to {model} that was sent before them")
