@@ -1,6 +1,6 @@
 """What a client costs: ours beside NVIDIA's, against a server that does nothing.
 
-The server (``benchmarks.null_server``) is a process of its own on loopback. All take turns request
+The server (``loadtests.null_server``) is a process of its own on loopback. All take turns request
 by request, one connection each, so that a noisy machine disturbs them alike. Ours compares every
 answer with the right one; NVIDIA's is measured with and without that. *bare socket* sends a body of
 the same size without any client: what server and loopback take by themselves.
@@ -8,25 +8,21 @@ the same size without any client: what server and loopback take by themselves.
 
 from __future__ import annotations
 
-import json
 import socket
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 
 import numpy as np
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
 from benchmarks.measurement import Benchmark, BenchmarkError, Measurement, percentile_us
-from fixtures.paths import CHECKOUT
-from loadtests.clients import HttpInferenceClient
+from loadtests import null_answers
+from loadtests.clients import HttpInferenceClient, Server
+from loadtests.errors import GeneratorFailed
 from loadtests.golden import GoldenBatch
+from loadtests.payloads import Payload
 from loadtests.records import Outcome
-from loadtests.spec import LoadSpec
 
 MODEL, INPUT, OUTPUT = "identity", "INPUT", "OUTPUT"
 REQUESTS = 2_000
@@ -77,41 +73,18 @@ def golden() -> GoldenBatch:
 @contextmanager
 def null_server(batch: GoldenBatch) -> Iterator[int]:
     """The server in a process of its own; gives its port."""
-    raw = batch.outputs[OUTPUT].tobytes()
-    head = json.dumps(
-        {
-            "model_name": MODEL,
-            "model_version": "1",
-            "outputs": [
-                {
-                    "name": OUTPUT,
-                    "datatype": "FP32",
-                    "shape": [BATCH, ITEMS],
-                    "parameters": {"binary_data_size": len(raw)},
-                }
-            ],
-        }
-    ).encode()
-    with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder:
-        body = Path(folder) / "answer"
-        body.write_bytes(head + raw)
-        command = [sys.executable, "-m", "benchmarks.null_server", str(body), str(len(head))]
-        with subprocess.Popen(
-            command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as process:
-            try:
-                line = b"" if process.stdout is None else process.stdout.readline()
-                if not line:
-                    raise BenchmarkError("the null server ended before it told its port")
-                yield int(line)
-            finally:
-                process.terminate()
+    try:
+        with null_answers.null_server("http", Payload(MODEL, batch, 0.0)) as port:
+            yield port
+    except GeneratorFailed as error:
+        raise BenchmarkError(str(error)) from error
 
 
 @contextmanager
 def our_client(port: int) -> Iterator[Callable[[], None]]:
     """The client of our load generator: encoded once, every answer compared with the right one."""
-    client = HttpInferenceClient(_spec(port), (golden(),))
+    server = Server("http", "127.0.0.1", port, timeout_s=5.0, connections=1)
+    client = HttpInferenceClient(server, (Payload(MODEL, golden(), 0.0),))
     with closing(client):
 
         def send() -> None:
@@ -182,27 +155,3 @@ def _figures(durations: Mapping[str, list[int]]) -> Iterator[Measurement]:
         for name, one in durations.items():
             value = percentile_us(one, percent)
             yield Measurement("client", f"latency, p{percent}", name, value, "us", note)
-
-
-def _spec(port: int) -> LoadSpec:
-    """What our client needs of a load; the rest belongs to the generator, which is not used."""
-    return LoadSpec(
-        name="bench",
-        model=MODEL,
-        protocol="http",
-        host="127.0.0.1",
-        port=port,
-        rate_per_s=1.0,
-        batch=BATCH,
-        duration_s=1.0,
-        arrival="constant",
-        seed=0,
-        timeout_s=5.0,
-        in_flight_limit=1,
-        ready_timeout_s=5.0,
-        golden_file="",
-        atol=0.0,
-        record_file="",
-        status_file="",
-        parent_pid=0,
-    )

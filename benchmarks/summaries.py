@@ -57,6 +57,8 @@ def made_up(rows: int) -> Records:
         outcome=outcome,
         status=np.full(rows, 200, dtype=np.int64),
         response_bytes=np.full(rows, 512, dtype=np.int64),
+        target=np.zeros(rows, dtype=np.int64),
+        worker=np.zeros(rows, dtype=np.int64),
     )
 
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 
 from chaos.faults.agent import AgentKill
+from chaos.faults.component import ComponentKill
 from chaos.faults.container import ContainerKill
 from chaos.faults.fault import Fault, Limits, injected
 from chaos.faults.link import link_cut, link_flap
@@ -15,6 +16,7 @@ from fixtures.target import (
     ActiveFault,
     Capability,
     CapabilityMissing,
+    Component,
     ContainerInfo,
     EdgeNode,
     Evidence,
@@ -70,6 +72,13 @@ class FaultInjector:
         """SIGKILL the agent."""
         _need(edge, Capability.RESTART_AGENT)
         return self._inject(AgentKill(edge), self._thresholds.power_recovery_s)
+
+    def kill_component(
+        self, edge: EdgeNode, component: Component
+    ) -> AbstractContextManager[ActiveFault]:
+        """SIGKILL the container runtime or the device plugin."""
+        _need(edge, component.capability)
+        return self._inject(ComponentKill(edge, component), self._thresholds.container_restart_s)
 
     def kill_container(
         self, edge: EdgeNode, container: ContainerInfo

@@ -22,8 +22,9 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype, tri
 
 from fixtures.target import Array
 from loadtests.golden import GoldenBatch
+from loadtests.payloads import Payload
 from loadtests.records import Outcome
-from loadtests.spec import LoadSpec
+from loadtests.spec import Protocol as WireProtocol
 
 GRPC_MAX_BACKOFF_MS: Final = 250
 _HEADER_LENGTH: Final = "Inference-Header-Content-Length"
@@ -40,21 +41,32 @@ class Answer:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where and how requests are sent: ``timeout_s`` bounds one, ``connections`` all at once."""
+
+    protocol: WireProtocol
+    host: str
+    port: int
+    timeout_s: float
+    connections: int
+
+
 class InferenceClient(Protocol):
-    """Sends golden batches and judges the answers; many greenlets use one client."""
+    """Sends payloads and judges the answers; many greenlets use one client."""
 
     def infer(self, index: int) -> Answer:
-        """Send golden batch ``index`` (modulo their number) once."""
+        """Send payload ``index`` once."""
 
     def close(self) -> None:
         """Close the connections."""
 
 
-def connect(spec: LoadSpec, golden: Sequence[GoldenBatch]) -> InferenceClient:
-    """The client that a specification asks for; connections are made with the first request."""
-    if spec.protocol == "http":
-        return HttpInferenceClient(spec, golden)
-    return GrpcInferenceClient(spec, golden)
+def connect(server: Server, payloads: Sequence[Payload]) -> InferenceClient:
+    """A client of the server; connections are made with the first request."""
+    if server.protocol == "http":
+        return HttpInferenceClient(server, payloads)
+    return GrpcInferenceClient(server, payloads)
 
 
 def judge(
@@ -82,28 +94,28 @@ def judge(
 class HttpInferenceClient:
     """HTTP with the binary tensor extension."""
 
-    def __init__(self, spec: LoadSpec, golden: Sequence[GoldenBatch]) -> None:
-        self._golden = golden
-        self._atol = spec.atol
-        self._timeout_s = spec.timeout_s
-        self._uri = f"/v2/models/{quote(spec.model)}/infer"
-        self._requests = [_http_request(batch) for batch in golden]
+    def __init__(self, server: Server, payloads: Sequence[Payload]) -> None:
+        self._timeout_s = server.timeout_s
+        self._payloads = payloads
+        self._requests = [
+            (f"/v2/models/{quote(payload.model)}/infer", *_http_request(payload.batch))
+            for payload in payloads
+        ]
         self._http = HTTPClient(
-            spec.host,
-            spec.port,
-            concurrency=spec.in_flight_limit,
-            connection_timeout=spec.timeout_s,
-            network_timeout=spec.timeout_s,
+            server.host,
+            server.port,
+            concurrency=server.connections,
+            connection_timeout=server.timeout_s,
+            network_timeout=server.timeout_s,
         )
 
     def infer(self, index: int) -> Answer:
-        """Send golden batch ``index`` once; the time-out covers connecting, sending, reading."""
-        chosen = index % len(self._golden)
-        body, headers = self._requests[chosen]
+        """Send payload ``index`` once; the time-out covers connecting, sending, reading."""
+        uri, body, headers = self._requests[index]
         limit = gevent.Timeout(self._timeout_s)
         try:
             with limit:
-                response = self._http.post(self._uri, body=body, headers=headers)
+                response = self._http.post(uri, body=body, headers=headers)
                 content = bytes(response.read())
         except gevent.Timeout as expired:
             if expired is not limit:
@@ -115,9 +127,9 @@ class HttpInferenceClient:
             return Answer(Outcome.MALFORMED, detail=f"not HTTP: {error}")
         except (OSError, HTTPConnectionClosed) as error:
             return Answer(Outcome.CONNECTION, detail=f"{type(error).__name__}: {error}")
-        return self._read(response, content, self._golden[chosen])
+        return self._read(response, content, self._payloads[index])
 
-    def _read(self, response: HTTPResponse, content: bytes, batch: GoldenBatch) -> Answer:
+    def _read(self, response: HTTPResponse, content: bytes, payload: Payload) -> Answer:
         status = int(response.get_code())
         if status != _HTTP_OK:
             text = content[:200].decode("utf-8", "replace")
@@ -127,10 +139,10 @@ class HttpInferenceClient:
             result = InferResult.from_response_body(
                 content, header_length=None if header_length is None else int(str(header_length))
             )
-            tensors = {name: result.as_numpy(name) for name in batch.outputs}
+            tensors = {name: result.as_numpy(name) for name in payload.batch.outputs}
         except (ValueError, KeyError, TypeError, InferenceServerException) as error:
             return Answer(Outcome.MALFORMED, status, len(content), f"not an answer: {error}")
-        return judge(batch.outputs, tensors, self._atol, status, len(content))
+        return judge(payload.batch.outputs, tensors, payload.atol, status, len(content))
 
     def close(self) -> None:
         """Close the connections."""
@@ -140,7 +152,7 @@ class HttpInferenceClient:
 class GrpcInferenceClient:
     """gRPC over one channel, under gevent."""
 
-    def __init__(self, spec: LoadSpec, golden: Sequence[GoldenBatch]) -> None:
+    def __init__(self, server: Server, payloads: Sequence[Payload]) -> None:
         # Only here: grpc must be told of gevent before its first channel, and HTTP needs none.
         import grpc
         from grpc.experimental import gevent as grpc_gevent  # type: ignore[attr-defined]
@@ -149,12 +161,13 @@ class GrpcInferenceClient:
         grpc_gevent.init_gevent()
         self._rpc_error = grpc.RpcError
         self._codes = grpc.StatusCode
-        self._golden = golden
-        self._atol = spec.atol
-        self._timeout_s = spec.timeout_s
-        self._requests = [_grpc_request(service_pb2, spec.model, batch) for batch in golden]
+        self._payloads = payloads
+        self._timeout_s = server.timeout_s
+        self._requests = [
+            _grpc_request(service_pb2, payload.model, payload.batch) for payload in payloads
+        ]
         self._channel = grpc.insecure_channel(
-            f"{spec.host}:{spec.port}",
+            f"{server.host}:{server.port}",
             options=[
                 ("grpc.initial_reconnect_backoff_ms", GRPC_MAX_BACKOFF_MS // 2),
                 ("grpc.min_reconnect_backoff_ms", GRPC_MAX_BACKOFF_MS),
@@ -165,10 +178,10 @@ class GrpcInferenceClient:
         self._infer = service_pb2_grpc.GRPCInferenceServiceStub(self._channel).ModelInfer
 
     def infer(self, index: int) -> Answer:
-        """Send golden batch ``index`` once."""
-        chosen = index % len(self._golden)
+        """Send payload ``index`` once."""
+        payload = self._payloads[index]
         try:
-            response = self._infer(self._requests[chosen], timeout=self._timeout_s)
+            response = self._infer(self._requests[index], timeout=self._timeout_s)
         except self._rpc_error as error:
             code = error.code()
             kind = {
@@ -177,7 +190,6 @@ class GrpcInferenceClient:
             }.get(code, Outcome.SERVER_ERROR)
             return Answer(kind, int(code.value[0]), 0, f"{code.name}: {error.details()}")
         size = int(response.ByteSize())
-        expected = self._golden[chosen].outputs
         try:
             tensors = {
                 output.name: np.frombuffer(raw, triton_to_np_dtype(output.datatype)).reshape(
@@ -187,7 +199,7 @@ class GrpcInferenceClient:
             }
         except (ValueError, TypeError) as error:
             return Answer(Outcome.MALFORMED, 0, size, f"not an answer: {error}")
-        return judge(expected, tensors, self._atol, 0, size)
+        return judge(payload.batch.outputs, tensors, payload.atol, 0, size)
 
     def close(self) -> None:
         """Close the channel."""

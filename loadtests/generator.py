@@ -1,14 +1,15 @@
 """The load generator's process: ``python -m loadtests.generator SPEC.json``.
 
-Waits for the first right answer, then offers the load of the specification and stops by itself.
-SIGTERM ends it early but in order: what is unanswered is awaited, the record gets its end. It ends
-with the process that started it. Exit status: 0 done, 1 failed, 2 bad specification.
+Measures its own ceiling, waits for the first right answer, then offers the load of the
+specification and stops by itself. SIGTERM ends it early but in order: what is unanswered is
+awaited, the record gets its end. It ends with the process that started it. Exit status: 0 done,
+1 failed, 2 bad specification.
 """
 
 from __future__ import annotations
 
 # Before all else: Locust patches the standard library for gevent when it is imported.
-from loadtests.users import environment_for  # isort: skip
+from loadtests.users import environment_for, senders  # isort: skip
 
 import ctypes
 import gc
@@ -22,17 +23,18 @@ from pathlib import Path
 
 import gevent
 from gevent.event import Event
-from locust.env import Environment
-from locust.runners import Runner
 
 from fixtures.target import WaitTimeout, wait_until
-from loadtests import golden
-from loadtests.arrivals import schedule
-from loadtests.clients import InferenceClient, connect
+from loadtests import calibration
+from loadtests.clients import InferenceClient, Server, connect
+from loadtests.closedloop import ClosedLoop
 from loadtests.errors import GeneratorFailed, LoadError, SpecError
+from loadtests.ledger import Ledger, Loop
 from loadtests.openloop import OpenLoop
+from loadtests.payloads import Payloads
 from loadtests.recorder import RecordWriter
 from loadtests.records import Outcome
+from loadtests.schedule import Schedule
 from loadtests.spec import GeneratorStatus, LoadSpec
 
 FLUSH_INTERVAL_S = 0.5
@@ -58,7 +60,6 @@ def main(argv: list[str]) -> int:
     stop = Event()
     gevent.signal_handler(signal.SIGTERM, stop.set)
     end_with_parent(spec.parent_pid)
-    ask_for_priority()
     try:
         Run(spec, stop).offer()
     except LoadError as error:
@@ -108,21 +109,25 @@ class Run:
         """Offer the load until its end or until the run is told to stop."""
         spec = self._spec
         self._status.write(self._status_file)
-        batches = golden.batches(Path(spec.golden_file), spec.batch)
-        offsets_ns = schedule(spec.arrival, spec.rate_per_s, spec.duration_s, spec.seed)
-        client = connect(spec, batches)
+        schedule = None if spec.schedule_file is None else Schedule.read(Path(spec.schedule_file))
+        payloads = Payloads(spec.targets, _batches(spec, schedule))
+        ask_for_priority()
+        if spec.calibration_s > 0:
+            self._calibrate(payloads)
+        server = Server(spec.protocol, spec.host, spec.port, spec.timeout_s, spec.in_flight_limit)
+        client = connect(server, payloads.all)
         metadata = {"load": spec.name, "model": spec.model, "protocol": spec.protocol}
+        models = [target.model for target in spec.targets]
         try:
             self._await_right_answer(client)
             with RecordWriter(Path(spec.record_file), metadata) as writer:
-                loop = OpenLoop(client, writer, offsets_ns, spec.batch, spec.in_flight_limit)
-                environment = environment_for(loop, spec)
-                runner = self._spawn_users(environment)
+                loop = _loop(spec, schedule, client, Ledger(writer), payloads)
+                environment = environment_for(loop, spec.protocol, models)
                 try:
-                    self._run_schedule(loop, writer)
-                    loop.drain(spec.timeout_s + _DRAIN_MARGIN_S)
+                    with senders(environment, loop.senders, spec.ready_timeout_s):
+                        self._run_loop(loop, writer)
+                        loop.drain(spec.timeout_s + _DRAIN_MARGIN_S)
                 finally:
-                    runner.quit()
                     loop.abandon()
             if loop.fatal is not None:
                 raise GeneratorFailed(f"a sender failed: {loop.fatal!r}") from loop.fatal
@@ -137,6 +142,15 @@ class Run:
         )
         self._status.write(self._status_file)
 
+    def _calibrate(self, payloads: Payloads) -> None:
+        record_file = Path(self._spec.record_file).with_name("calibration.arrows")
+        ceiling = calibration.measure(self._spec, payloads, record_file, self._stop)
+        self._status = replace(
+            self._status,
+            ceiling_per_s=ceiling.requests_per_s,
+            ceiling_cpu_us=ceiling.cpu_us_per_request,
+        )
+
     def _await_right_answer(self, client: InferenceClient) -> None:
         try:
             wait_until(
@@ -149,21 +163,7 @@ class Run:
         except WaitTimeout as error:
             raise GeneratorFailed(str(error)) from error
 
-    def _spawn_users(self, environment: Environment) -> Runner:
-        users, spawned = self._spec.in_flight_limit, Event()
-        environment.events.spawning_complete.add_listener(  # type: ignore[no-untyped-call]
-            lambda **_: spawned.set()
-        )
-        runner = environment.create_local_runner()
-        runner.start(user_count=users, spawn_rate=users)
-        if not spawned.wait(self._spec.ready_timeout_s):
-            runner.quit()
-            raise GeneratorFailed(
-                f"Locust did not spawn {users} users within {self._spec.ready_timeout_s:g} s"
-            )
-        return runner
-
-    def _run_schedule(self, loop: OpenLoop, writer: RecordWriter) -> None:
+    def _run_loop(self, loop: Loop, writer: RecordWriter) -> None:
         threads = gevent.get_hub().threadpool
         threads.apply(self._status.write, (self._status_file,))
         # What is loaded by now stays: collecting it again and again would hold up requests.
@@ -171,6 +171,7 @@ class Run:
         gc.freeze()
         start_ns = time.monotonic_ns() + _LEAD_NS
         planned_end_ns = start_ns + round(self._spec.duration_s * 1e9)
+        closed = self._spec.closed is not None
         self._cpu_start_s = time.process_time()
         self._status = replace(self._status, state="running", start_ns=start_ns)
         self._status.write(self._status_file)
@@ -186,21 +187,51 @@ class Run:
         stopped_early = self._stop.is_set() and now_ns < planned_end_ns
         self._status = replace(
             self._status,
-            end_ns=now_ns if stopped_early else planned_end_ns,
+            # A closed loop ends when it has enough, not at a time that was known before.
+            end_ns=now_ns if stopped_early or closed else planned_end_ns,
             stopped_early=stopped_early,
         )
 
-    def _observed(self, loop: OpenLoop) -> GeneratorStatus:
+    def _observed(self, loop: Loop) -> GeneratorStatus:
+        counts = loop.ledger.counts
         elapsed_s = (time.monotonic_ns() - self._status.start_ns + _LEAD_NS) / 1e9
+        cpu_s = time.process_time() - self._cpu_start_s
         return replace(
             self._status,
-            dispatched=loop.counts.dispatched,
-            right=loop.counts.right,
-            failed=loop.counts.failed,
-            last_good_ns=loop.counts.last_good_ns,
-            cpu_share=(time.process_time() - self._cpu_start_s) / max(elapsed_s, 1e-3),
-            first_errors=dict(loop.first_errors),
+            dispatched=counts.dispatched,
+            right=counts.right,
+            failed=counts.failed,
+            last_good_ns=counts.last_good_ns,
+            cpu_share=cpu_s / max(elapsed_s, 1e-3),
+            cpu_us_per_request=cpu_s * 1e6 / max(counts.dispatched, 1),
+            first_errors=dict(loop.ledger.first_errors),
         )
+
+
+def _batches(spec: LoadSpec, schedule: Schedule | None) -> list[tuple[int, int]]:
+    """Which targets are asked with which batches."""
+    if schedule is None:
+        return [(number, target.batch) for number, target in enumerate(spec.targets)]
+    unknown = schedule.target.max(initial=0)
+    if unknown >= len(spec.targets):
+        raise SpecError(f"schedule: found target {unknown}, there are {len(spec.targets)}")
+    return [
+        (number, batch) for number in range(len(spec.targets)) for batch in schedule.batches(number)
+    ]
+
+
+def _loop(
+    spec: LoadSpec,
+    schedule: Schedule | None,
+    client: InferenceClient,
+    ledger: Ledger,
+    payloads: Payloads,
+) -> Loop:
+    if schedule is not None:
+        return OpenLoop(client, ledger, schedule, payloads, spec.in_flight_limit)
+    if spec.closed is None:
+        raise SpecError(f"load {spec.name!r}: found neither a schedule nor a closed loop")
+    return ClosedLoop(client, ledger, spec.closed, spec.targets, payloads, spec.seed)
 
 
 if __name__ == "__main__":

@@ -3,53 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from gevent.event import Event
 from gevent.queue import SimpleQueue
 
 from loadtests.clients import Answer, InferenceClient
-from loadtests.recorder import RecordWriter, Row
-from loadtests.records import NEVER, Int64s, Outcome
-
-Fire = Callable[[float, Answer], None]
-"""Told of each answered request: milliseconds from the intended start, and the answer."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What has happened so far."""
-
-    dispatched: int = 0
-    right: int = 0
-    failed: int = 0
-    last_good_ns: int = 0
+from loadtests.ledger import Fire, Ledger
+from loadtests.payloads import Payloads
+from loadtests.records import NEVER, Outcome
+from loadtests.schedule import Schedule
 
 
 class OpenLoop:
     """One schedule, a pool of senders that wait for work, and the record of it all.
 
     ``dispatch`` runs in one greenlet; ``serve_next`` is called again and again by each of
-    ``in_flight_limit`` senders. A request that finds them all busy is recorded as dropped.
+    ``senders`` senders. A request that finds them all busy is recorded as dropped.
     """
 
     def __init__(
         self,
         client: InferenceClient,
-        writer: RecordWriter,
-        offsets_ns: Int64s,
-        batch: int,
+        ledger: Ledger,
+        schedule: Schedule,
+        payloads: Payloads,
         in_flight_limit: int,
     ) -> None:
-        self.counts = Counts()
-        self.first_errors: dict[str, str] = {}
+        self.ledger = ledger
         self.fatal: BaseException | None = None
+        self.senders = in_flight_limit
         self._client = client
-        self._writer = writer
-        self._offsets_ns = offsets_ns
-        self._batch = batch
-        self._limit = in_flight_limit
+        self._schedule = schedule
+        self._payloads = payloads
         self._in_flight = 0
         self._released: SimpleQueue[tuple[int, int]] = SimpleQueue()
         self._idle = Event()
@@ -60,20 +45,17 @@ class OpenLoop:
 
         When behind the schedule, requests are released at once and in order: none is left out.
         """
-        for sequence, offset_ns in enumerate(self._offsets_ns.tolist()):
-            intended_ns = start_ns + offset_ns
+        counts = self.ledger.counts
+        # An iterator over the array itself: a list of all would be eight times as large.
+        for sequence, offset_ns in enumerate(self._schedule.offset_ns):
+            intended_ns = start_ns + int(offset_ns)
             remaining_ns = intended_ns - time.monotonic_ns()
             if stop.wait(max(0, remaining_ns) / 1e9):
                 return
-            self.counts.dispatched += 1
-            if self._in_flight >= self._limit:
-                self._note(
-                    sequence,
-                    intended_ns,
-                    NEVER,
-                    NEVER,
-                    Answer(Outcome.DROPPED, detail=f"{self._limit} requests were unanswered"),
-                )
+            counts.dispatched += 1
+            if self._in_flight >= self.senders:
+                full = Answer(Outcome.DROPPED, detail=f"{self.senders} requests were unanswered")
+                self._note(sequence, intended_ns, NEVER, NEVER, full)
                 continue
             self._in_flight += 1
             self._idle.clear()
@@ -82,10 +64,11 @@ class OpenLoop:
     def serve_next(self, fire: Fire) -> None:
         """Wait for a released request, send it, and write down what became of it."""
         sequence, intended_ns = self._released.get()
+        target, batch = self._what(sequence)
         started_ns = time.monotonic_ns()
         answer = Answer(Outcome.ABORTED, detail="the generator was stopped before the answer")
         try:
-            answer = self._client.infer(sequence)
+            answer = self._client.infer(self._payloads.choose(sequence, target, batch))
         except Exception as error:
             self.fatal = self.fatal or error
             answer = Answer(Outcome.ABORTED, detail=f"{type(error).__name__}: {error}")
@@ -96,7 +79,7 @@ class OpenLoop:
             self._in_flight -= 1
             if self._in_flight == 0:
                 self._idle.set()
-        fire((ended_ns - intended_ns) / 1e6, answer)
+        fire(target, (ended_ns - intended_ns) / 1e6, answer)
 
     def drain(self, timeout_s: float) -> bool:
         """Wait until no request is unanswered; whether that came true in time."""
@@ -107,28 +90,14 @@ class OpenLoop:
         while not self._released.empty():
             sequence, intended_ns = self._released.get()
             self._in_flight -= 1
-            self._note(
-                sequence, intended_ns, NEVER, NEVER, Answer(Outcome.ABORTED, detail="never sent")
-            )
+            answer = Answer(Outcome.ABORTED, detail="never sent")
+            self._note(sequence, intended_ns, NEVER, NEVER, answer)
+
+    def _what(self, sequence: int) -> tuple[int, int]:
+        return int(self._schedule.target[sequence]), int(self._schedule.batch[sequence])
 
     def _note(
         self, sequence: int, intended_ns: int, started_ns: int, ended_ns: int, answer: Answer
     ) -> None:
-        self._writer.add(
-            Row(
-                sequence,
-                intended_ns,
-                started_ns,
-                ended_ns,
-                self._batch,
-                answer.outcome,
-                answer.status,
-                answer.response_bytes,
-            )
-        )
-        if answer.outcome is Outcome.OK:
-            self.counts.right += 1
-            self.counts.last_good_ns = ended_ns
-        else:
-            self.counts.failed += 1
-            self.first_errors.setdefault(answer.outcome.label, answer.detail)
+        target, batch = self._what(sequence)
+        self.ledger.note(sequence, target, batch, (intended_ns, started_ns, ended_ns), answer)

@@ -7,31 +7,16 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from fixtures.target import JsonValue
-from loadtests import statistics
+from loadtests import histogram, intervals, statistics, steady, validity
+from loadtests.arrivals import busiest_second
 from loadtests.errors import LoadError
+from loadtests.intervals import Interval
 from loadtests.recorder import RecordFile
 from loadtests.spec import GeneratorStatus, LoadSpec
 from loadtests.statistics import Lateness, Records, Series, Summary, Window
-
-LATE_PART_OF_SLO = 0.1
-"""A request is late, by the generator's fault, when sent later than this part of the SLO.
-
-Latency counts from the intended start, so less than that cannot change a verdict by much.
-"""
-
-MAX_LATE_RATIO = 0.01
-"""With a greater share of late requests the numbers are the generator's, not the server's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Validity:
-    """Whether the record can be believed, and if not, why."""
-
-    valid: bool
-    reasons: tuple[str, ...]
+from loadtests.steady import SteadyState
+from loadtests.validity import Validity
 
 
 @dataclass(frozen=True)
@@ -55,7 +40,7 @@ class LoadResult:
     @property
     def late_after_ms(self) -> float:
         """How much later than intended a request may be sent."""
-        return self.slo_ms * LATE_PART_OF_SLO
+        return self.slo_ms * validity.LATE_PART_OF_SLO
 
     @cached_property
     def summary(self) -> Summary:
@@ -75,25 +60,27 @@ class LoadResult:
         return statistics.lateness(self.records, self.late_after_ms)
 
     @cached_property
+    def busiest_per_s(self) -> int:
+        """The most requests that were due within one second."""
+        return busiest_second(self.records.intended_ns)
+
+    @cached_property
     def validity(self) -> Validity:
-        """Whether the generator kept its schedule and its record has every request."""
-        reasons = []
-        if not self.file.complete:
-            reasons.append("the record has no end: the generator was killed")
-        missing = self.status.dispatched - len(self.records)
-        if missing or not np.array_equal(
-            self.records.sequence, np.arange(len(self.records), dtype=np.int64)
-        ):
-            reasons.append(
-                f"{self.status.dispatched} requests were due, the record has {len(self.records)}"
-            )
-        if self.lateness.late_ratio > MAX_LATE_RATIO:
-            reasons.append(
-                f"{self.lateness.late_ratio:.1%} of the requests were sent more than "
-                f"{self.late_after_ms:g} ms late, allowed are {MAX_LATE_RATIO:.0%}: "
-                "the generator's machine is too slow or too busy"
-            )
-        return Validity(not reasons, tuple(reasons))
+        """Whether the server was measured, and not the generator."""
+        return validity.judge(
+            self.file, self.status, self.lateness, self.late_after_ms, self.busiest_per_s
+        )
+
+    @cached_property
+    def intervals(self) -> Mapping[str, Interval]:
+        """Percentiles of the right answers, each with its 95 % interval."""
+        return intervals.intervals(statistics.latencies_us(self.records))
+
+    @cached_property
+    def steady_state(self) -> SteadyState:
+        """Whether the whole seconds of the run were steady."""
+        whole_s = (self.status.end_ns - self.status.start_ns) // statistics.NS_PER_S
+        return steady.detect(self.series.p50_us[:whole_s])
 
     def window(self, name: str) -> Summary:
         """One window of the run, as marked while it went on."""
@@ -117,7 +104,12 @@ class LoadResult:
             "protocol": self.spec.protocol,
             "spec": {
                 "rate_per_s": self.spec.rate_per_s,
-                "batch": self.spec.batch,
+                "batch": self.spec.targets[0].batch,
+                "targets": [
+                    {"model": one.model, "batch": one.batch, "weight": one.weight}
+                    for one in self.spec.targets
+                ],
+                "loop": "open" if self.spec.closed is None else "closed",
                 "duration_s": self.spec.duration_s,
                 "arrival": self.spec.arrival,
                 "seed": self.spec.seed,
@@ -128,12 +120,25 @@ class LoadResult:
             "summary": {
                 **asdict(self.summary),
                 "valid": self.validity.valid,
+                "validity": self.validity.word,
                 "invalid_because": list(self.validity.reasons),
                 "late_after_ms": self.late_after_ms,
                 "late_ratio": self.lateness.late_ratio,
+                "dropped_ratio": self.summary.dropped / max(1, self.summary.offered),
                 "lateness_p99_us": self.lateness.p99_us,
                 "lateness_max_us": self.lateness.max_us,
                 "generator_cpu_share": self.status.cpu_share,
+                "generator_cpu_us_per_request": self.status.cpu_us_per_request,
+                "generator_ceiling_per_s": self.status.ceiling_per_s,
+                "generator_ceiling_cpu_us": self.status.ceiling_cpu_us,
+                "busiest_per_s": self.busiest_per_s,
+                "ceiling_share": validity.ceiling_share(self.status, self.busiest_per_s),
+                "confidence_95": {
+                    name: {"low_us": one.low, "high_us": one.high}
+                    for name, one in self.intervals.items()
+                },
+                "steady_state": asdict(self.steady_state),
+                "latency_histogram": histogram.of_records(self.records).encoded,
                 "first_errors": dict(self.status.first_errors or {}),
             },
             "series": {

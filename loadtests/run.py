@@ -7,16 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from fixtures.target import Endpoint, Evidence, GoldenSample, wait_until
-from loadtests import golden, recorder
-from loadtests.arrivals import Arrival
+from loadtests import golden, histogram, recorder
+from loadtests.arrivals import Arrival, Spacing, arrivals, steady
 from loadtests.errors import GeneratorFailed, LoadError, SpecError
+from loadtests.plan import Ask, LoadPlan
 from loadtests.result import LoadResult
-from loadtests.spec import GeneratorStatus, LoadSpec, default_in_flight_limit
+from loadtests.schedule import planned
+from loadtests.spec import GeneratorStatus, LoadSpec, Target, default_in_flight_limit
 from loadtests.spec import Protocol as WireProtocol
 from loadtests.statistics import Window
 
@@ -65,7 +67,7 @@ class LoadRun:
             f"load {self._spec.name}: the generator to begin",
             self._living_status,
             lambda status: status is not None and status.state != "starting",
-            self._spec.ready_timeout_s + _START_MARGIN_S,
+            self._spec.ready_timeout_s + self._spec.calibration_s + _START_MARGIN_S,
             interval_s=0.05,
         )
 
@@ -144,6 +146,12 @@ class LoadRun:
             record_file=record_file,
             windows=_windows(self._marks, status.end_ns),
         )
+        histogram.write_log(
+            record_file.with_name("latency.hlog"),
+            self._result.records,
+            status.start_ns,
+            status.end_ns,
+        )
         return self._result
 
     def _living_status(self) -> GeneratorStatus | None:
@@ -169,17 +177,18 @@ class Loads:
         golden_of: Callable[[str], Sequence[GoldenSample]],
         default_slo_ms: float,
         requirement: str | None,
+        calibration_s: float = 1.0,
     ) -> None:
         self._evidence = evidence
         self._golden_of = golden_of
         self._default_slo_ms = default_slo_ms
         self._requirement = requirement
+        self._calibration_s = calibration_s
 
     def folder(self, name: str) -> Path:
         """Where the files of a load are kept: specification, record, status and log."""
         return self._evidence.report_dir / "load" / name
 
-    @contextmanager
     def start(
         self,
         name: str,
@@ -196,38 +205,38 @@ class Loads:
         seed: int = 0,
         in_flight_limit: int | None = None,
         ready_timeout_s: float = 30.0,
+    ) -> AbstractContextManager[LoadRun]:
+        """Offer one rate to one model; see ``offer``.
+
+        ``duration_s`` is the length of the schedule, which ``LoadRun.stop`` may cut short.
+        """
+        spacing: Spacing = "poisson" if arrival == "poisson" else "even"
+        offsets_ns = arrivals(steady(rate_per_s, duration_s), spacing, seed)
+        plan = LoadPlan(
+            asks=(Ask(model, batch),),
+            protocol=protocol,
+            arrival=arrival,
+            duration_s=duration_s,
+            schedule=planned(offsets_ns, [batch], [1.0], seed),
+            seed=seed,
+            timeout_s=timeout_s,
+            slo_ms=slo_ms,
+            in_flight_limit=in_flight_limit,
+        )
+        return self.offer(name, edge, plan, ready_timeout_s=ready_timeout_s)
+
+    @contextmanager
+    def offer(
+        self, name: str, edge: Served, plan: LoadPlan, *, ready_timeout_s: float = 30.0
     ) -> Iterator[LoadRun]:
         """Offer a load from another process; it has begun when the block is entered.
 
-        ``duration_s`` is the length of the schedule, which ``LoadRun.stop`` may cut short;
-        ``timeout_s`` bounds one request. On leaving the block the load is ended in order, its
-        result recorded as evidence, and its process is gone, whatever happened.
+        On leaving the block the load is ended in order, its result recorded as evidence, and its
+        process is gone, whatever happened.
         """
         folder = self.folder(name)
         _claim(folder)
-        endpoint = edge.endpoint
-        golden_file = folder / "golden.npz"
-        atol = golden.write(self._golden_of(model), golden_file)
-        spec = LoadSpec(
-            name=name,
-            model=model,
-            protocol=protocol,
-            host=endpoint.host,
-            port=endpoint.http_port if protocol == "http" else endpoint.grpc_port,
-            rate_per_s=rate_per_s,
-            batch=batch,
-            duration_s=duration_s,
-            arrival=arrival,
-            seed=seed,
-            timeout_s=timeout_s,
-            in_flight_limit=in_flight_limit or default_in_flight_limit(rate_per_s, timeout_s),
-            ready_timeout_s=ready_timeout_s,
-            golden_file=str(golden_file),
-            atol=atol,
-            record_file=str(folder / "record.arrows"),
-            status_file=str(folder / "status.json"),
-            parent_pid=os.getpid(),
-        )
+        spec = self._specification(name, edge, plan, folder, ready_timeout_s)
         spec_file, log_file = folder / "spec.json", folder / "generator.log"
         spec.write(spec_file)
         with log_file.open("wb") as log:
@@ -240,9 +249,8 @@ class Loads:
                 # A Ctrl-C in the terminal is for pytest, which then ends the load in order.
                 start_new_session=True,
             )
-        run = LoadRun(
-            spec, edge, slo_ms or self._default_slo_ms, self._requirement, process, log_file
-        )
+        slo_ms = plan.slo_ms or self._default_slo_ms
+        run = LoadRun(spec, edge, slo_ms, self._requirement, process, log_file)
         try:
             run.await_start()
             yield run
@@ -256,6 +264,45 @@ class Loads:
                 if run.result is not None:
                     payload = run.result.payload(self._evidence.report_dir)
                     self._evidence.record("load", payload)
+
+    def _specification(
+        self, name: str, edge: Served, plan: LoadPlan, folder: Path, ready_timeout_s: float
+    ) -> LoadSpec:
+        targets = []
+        for number, ask in enumerate(plan.asks):
+            golden_file = folder / f"golden-{number}.npz"
+            atol = golden.write(self._golden_of(ask.model), golden_file)
+            targets.append(Target(ask.model, ask.batch, ask.weight, str(golden_file), atol))
+        schedule_file = None
+        if plan.schedule is not None:
+            schedule_file = folder / "schedule.npz"
+            plan.schedule.write(schedule_file)
+        endpoint = edge.endpoint
+        limit = plan.in_flight_limit or (
+            default_in_flight_limit(plan.busiest_per_s, plan.timeout_s)
+            if plan.closed is None
+            else plan.closed.concurrency
+        )
+        return LoadSpec(
+            name=name,
+            targets=tuple(targets),
+            protocol=plan.protocol,
+            host=endpoint.host,
+            port=endpoint.http_port if plan.protocol == "http" else endpoint.grpc_port,
+            arrival=plan.arrival,
+            rate_per_s=plan.rate_per_s,
+            duration_s=plan.duration_s,
+            seed=plan.seed,
+            schedule_file=None if schedule_file is None else str(schedule_file),
+            closed=plan.closed,
+            timeout_s=plan.timeout_s,
+            in_flight_limit=limit,
+            ready_timeout_s=ready_timeout_s,
+            calibration_s=self._calibration_s,
+            record_file=str(folder / "record.arrows"),
+            status_file=str(folder / "status.json"),
+            parent_pid=os.getpid(),
+        )
 
 
 def _claim(folder: Path) -> None:

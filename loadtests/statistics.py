@@ -50,6 +50,7 @@ class Summary:
     good_ratio: float
     p50_us: int | None
     p90_us: int | None
+    p95_us: int | None
     p99_us: int | None
     p99_9_us: int | None
     max_us: int | None
@@ -148,6 +149,7 @@ def summary(
         good_ratio=int(np.count_nonzero(is_good)) / offered if offered else 0.0,
         p50_us=percentile(values, 50),
         p90_us=percentile(values, 90),
+        p95_us=percentile(values, 95),
         p99_us=percentile(values, 99),
         p99_9_us=percentile(values, 99.9),
         max_us=percentile(values, 100),

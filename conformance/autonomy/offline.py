@@ -21,6 +21,7 @@ from fixtures.target import (
 )
 
 STEADY_TIMEOUT_S = 60.0
+POWER_OFF_S = 5.0
 # The cut's own timer must not end it before the test does; every test heals far earlier.
 SPARE_S = 60.0
 

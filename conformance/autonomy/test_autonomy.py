@@ -7,6 +7,7 @@ import time
 import pytest
 
 from conformance.autonomy.offline import (
+    POWER_OFF_S,
     answering,
     brief,
     describe,
@@ -37,8 +38,6 @@ from fixtures.target import (
 OFFLINE_S = 15.0
 AGENT_BACK_S = 60.0
 AGENT_SETTLES_S = 15.0
-POWER_OFF_S = 5.0
-NOT_READY_S = 150.0
 STAYS_SAME_S = 5.0
 
 
@@ -257,13 +256,14 @@ def test_link_back_finds_the_same_pods(
     """Cut the link until the cloud has given the node up, heal it, and compare the pods."""
     edge = first_edge(deployment, Capability.LINK, Capability.RUN_COMMAND)
     bound_s = profile.thresholds.node_ready_after_heal_s
+    notices_s = profile.autonomy.cloud_notices_s
     steady(deployment, edge)
     before = cluster.pods(INFERENCE_SELECTOR)
     containers = inference_containers(deployment, edge)
     # A shorter cut proves little: the cloud must have noticed, for only then it may act wrongly.
-    with offline(faults, edge, NOT_READY_S) as cut:
+    with offline(faults, edge, notices_s) as cut:
         unready = observe_until(
-            lambda: cluster.node(edge.name).ready, lambda ready: not ready, NOT_READY_S
+            lambda: cluster.node(edge.name).ready, lambda ready: not ready, notices_s
         )
         assert unready.accepted, explain(
             promised="the cloud notices that the node is away",

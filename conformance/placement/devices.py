@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from conformance.explain import explain
+from conformance.inside import run_inside
 from conformance.pods import containers_of, holders
 from fixtures.target import (
     AcceleratorClaim,
@@ -21,7 +22,8 @@ from fixtures.target import (
 
 DECISION_TIMEOUT_S = 30.0
 START_TIMEOUT_S = 60.0
-_VISIBLE = "EDGE_VISIBLE_DEVICES"
+# Words by which container runtimes of vendors say that there is no device.
+_NO_DEVICE = frozenset({"none", "void"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,13 @@ def claim_of(edge: EdgeNode) -> AcceleratorClaim:
     return edge.accelerator
 
 
-def kind_of(resource: str) -> str:
-    """``gpu`` of ``edge.example/gpu``: device files are named ``/dev/edge-<kind><index>``."""
-    return resource.rpartition("/")[2]
+def require_view(claim: AcceleratorClaim) -> None:
+    """Skip unless something is known by which a container's devices can be seen."""
+    if claim.visible_env is None and claim.device_files is None:
+        pytest.skip(
+            f"the profile's accelerators say neither visibleEnv nor deviceFiles of "
+            f"{claim.resource}, so what a container sees of it cannot be told"
+        )
 
 
 def free_devices(cluster: Cluster, edge: EdgeNode, resource: str) -> int:
@@ -58,24 +64,30 @@ def require_free(cluster: Cluster, edge: EdgeNode, resource: str) -> int:
     return free
 
 
-def visible_devices(edge: EdgeNode, container: ContainerInfo, kind: str) -> VisibleDevices:
-    """Look from inside the container."""
+def visible_devices(
+    edge: EdgeNode, container: ContainerInfo, claim: AcceleratorClaim
+) -> VisibleDevices:
+    """Look from inside the container.
+
+    Raises:
+        CannotLook: the container could not be looked into.
+    """
+    ids = "" if claim.visible_env is None else f"${{{claim.visible_env}:-}}"
+    files = claim.device_files or ""
+    # A pattern that matches nothing stays as it is, and no file has that name.
     script = (
-        f'printf "%s\\n" "${{{_VISIBLE}:-}}"; '
-        f'for file in /dev/edge-{kind}*; do [ -e "$file" ] && echo "$file"; done; true'
+        f'printf "%s\\n" "{ids}"; '
+        f'for file in {files}; do [ -e "$file" ] && echo "$file"; done; true'
     )
-    result = edge.exec_in_container(container, ["sh", "-c", script])
-    if result.exit_code != 0:
-        pytest.fail(
-            f"could not look into container {container.name} of pod {container.pod_name} on "
-            f"{edge.name}: exit {result.exit_code}: {result.stderr.strip()}"
-        )
-    first, *files = result.stdout.splitlines() or [""]
-    ids = tuple(part.strip() for part in first.split(",") if part.strip())
-    return VisibleDevices(ids, tuple(sorted(files)))
+    result = run_inside(edge, container, ["sh", "-c", script])
+    first, *found = result.stdout.splitlines() or [""]
+    named = tuple(part.strip() for part in first.split(",") if part.strip())
+    return VisibleDevices(
+        tuple(one for one in named if one not in _NO_DEVICE), tuple(sorted(found))
+    )
 
 
-def devices_of_pod(edge: EdgeNode, pod: PodStatus, kind: str) -> VisibleDevices:
+def devices_of_pod(edge: EdgeNode, pod: PodStatus, claim: AcceleratorClaim) -> VisibleDevices:
     """What the pod's containers see together."""
     containers = containers_of(edge, pod)
     if not containers:
@@ -83,11 +95,28 @@ def devices_of_pod(edge: EdgeNode, pod: PodStatus, kind: str) -> VisibleDevices:
             f"the cloud says that pod {pod.name} runs on {edge.name}, but the node's runtime has "
             f"no container of it (pod uid {pod.uid})"
         )
-    views = [visible_devices(edge, container, kind) for container in containers]
+    views = [visible_devices(edge, container, claim) for container in containers]
     return VisibleDevices(
         tuple(sorted(one for view in views for one in view.ids)),
         tuple(sorted(one for view in views for one in view.files)),
     )
+
+
+def miscount(seen: VisibleDevices, claim: AcceleratorClaim, wanted: int) -> str:
+    """In which way a container sees more or fewer devices than wanted; "" if it does not."""
+    problems = []
+    if claim.visible_env is not None and len(seen.ids) != wanted:
+        listed = ", ".join(seen.ids) or "none"
+        problems.append(f"{len(seen.ids)} in {claim.visible_env}: {listed}")
+    if claim.device_files is not None and len(seen.files) != wanted:
+        listed = ", ".join(seen.files) or "none"
+        problems.append(f"{len(seen.files)} device files {claim.device_files}: {listed}")
+    return "; ".join(problems)
+
+
+def shared(one: VisibleDevices, other: VisibleDevices) -> tuple[str, ...]:
+    """Ids and files that both see."""
+    return tuple(sorted({*one.ids, *one.files} & {*other.ids, *other.files}))
 
 
 def decision(cluster: Cluster, name: str) -> PodStatus:

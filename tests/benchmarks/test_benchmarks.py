@@ -10,8 +10,8 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import clients, output, profiles, summaries
 from benchmarks.measurement import BenchmarkError, Measurement, percentile_us
-from benchmarks.null_server import http_answer
 from loadtests import statistics
+from loadtests.null_server import http_answer
 
 REQUESTS = 5
 

@@ -18,6 +18,7 @@ from fixtures.target import (
     AcceleratorClaim,
     Capability,
     CommandResult,
+    Component,
     ContainerInfo,
     Endpoint,
     LinkPlan,
@@ -170,6 +171,7 @@ class LocalNode:
             Capability.LINK,
             Capability.POWER,
             Capability.RESTART_AGENT,
+            Capability.RESTART_RUNTIME,
             Capability.KILL_CONTAINER,
         }
     )
@@ -219,6 +221,12 @@ class LocalNode:
 
     def agent_pid(self) -> int | None:
         return self._agent.pid
+
+    def component_pid(self, component: Component) -> int | None:
+        return self._agent.pid if component is Component.RUNTIME else None
+
+    def kill_component(self, component: Component) -> None:
+        self._agent.kill()
 
     def memory(self) -> tuple[ProcessMemory, ...]:
         return ()

@@ -13,7 +13,7 @@ from chaos.faults.fault import Fault, Limits, injected
 from chaos.flapping import flap_plan, watch_cuts
 from chaos.injector import EvidenceJournal, FaultInjector
 from fixtures.profile import Flap, Thresholds
-from fixtures.target import CapabilityMissing, FaultNotConfirmed, LinkPhase, LinkPlan
+from fixtures.target import CapabilityMissing, Component, FaultNotConfirmed, LinkPhase, LinkPlan
 from tests.chaos.local_node import LocalNode, local_node
 from tests.loadtests.evidence import ListedEvidence
 
@@ -94,6 +94,17 @@ def test_killed_agent_is_another_process_afterwards(injector: FaultInjector) -> 
         after = node.agent_pid()
         assert after is not None
         assert after != before
+
+
+def test_killed_runtime_is_another_process_afterwards(injector: FaultInjector) -> None:
+    with local_node() as node:
+        before = node.component_pid(Component.RUNTIME)
+        with injector.kill_component(node, Component.RUNTIME) as fault:
+            assert str(before) in fault.record.confirmed_how
+        assert fault.record.heal_confirmed_how.startswith("the container runtime runs again")
+        assert node.component_pid(Component.RUNTIME) not in {None, before}
+        with pytest.raises(CapabilityMissing, match="cannot restart the node's device plugin"):
+            injector.kill_component(node, Component.DEVICE_PLUGIN)
 
 
 def test_killed_container_has_a_successor_in_its_pod(injector: FaultInjector) -> None:

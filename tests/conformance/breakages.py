@@ -12,6 +12,7 @@ import urllib3
 from kubernetes import client
 
 from fixtures.target import (
+    AcceleratorClaim,
     Cluster,
     ContainerInfo,
     EdgeNode,
@@ -120,6 +121,31 @@ def device_plugin_frozen(edge: EdgeNode) -> Iterator[None]:
         yield
     finally:
         on_node(edge, f"pkill -CONT -f {plugin}")
+
+
+def _device_files(claim: AcceleratorClaim) -> tuple[str, ...]:
+    kind = claim.resource.rpartition("/")[2]
+    return tuple(f"/dev/edge-{kind}{index}" for index in range(claim.count))
+
+
+def remove_devices(edge: EdgeNode, claim: AcceleratorClaim) -> None:
+    """Take the node's device files away; containers that have one keep theirs."""
+    on_node(edge, f"rm -f {' '.join(_device_files(claim))}")
+
+
+def replace_devices(edge: EdgeNode, claim: AcceleratorClaim, minor: int) -> None:
+    """Give the node device files of this minor number of /dev/mem's driver: 3 null, 5 zero."""
+    for file in _device_files(claim):
+        on_node(edge, f"rm -f {file} && mknod -m 0666 {file} c 1 {minor}")
+
+
+@contextmanager
+def devices_restored(edge: EdgeNode, claim: AcceleratorClaim) -> Iterator[None]:
+    """Whatever becomes of the node's device files in the block, they are whole afterwards."""
+    try:
+        yield
+    finally:
+        replace_devices(edge, claim, 5)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -132,6 +133,71 @@ def _not_found_as_server_error(request: HttpRequest, reply: HttpReply) -> HttpRe
     return replace(reply, status=500) if reply.status == 404 else reply
 
 
+def _everything_ready(request: HttpRequest, reply: HttpReply) -> HttpReply:
+    if not request.path.endswith("/repository/index"):
+        return reply
+    index = [{**entry, "state": "READY"} for entry in json.loads(reply.body)]
+    return replace(reply, body=json.dumps(index).encode())
+
+
+def _one_sequence_for_all(document: Document) -> None:
+    parameters = document.get("parameters", {})
+    if "sequence_id" in parameters:
+        parameters["sequence_id"] = 1
+
+
+def _fiftieth_response_lost(method: str, asked: Any, answer: Any) -> None:
+    response = answer.infer_response
+    if method == "ModelStreamInfer" and list(response.raw_output_contents) == [b"\x31\0\0\0"]:
+        del response.outputs[:]
+        del response.raw_output_contents[:]
+
+
+def _executions_doubled(request: HttpRequest, reply: HttpReply) -> HttpReply:
+    if not request.path.endswith("/stats"):
+        return reply
+    document = json.loads(reply.body)
+    document["model_stats"][0]["execution_count"] *= 2
+    return replace(reply, body=json.dumps(document).encode())
+
+
+def _rows_doubled(page: str) -> str:
+    def double(found: re.Match[str]) -> str:
+        return f"{found[1]} {2 * int(found[2])}"
+
+    return re.sub(r"^(nv_inference_count\{.*\}) (\d+)$", double, page, flags=re.MULTILINE)
+
+
+def _no_log_settings(request: HttpRequest, reply: HttpReply) -> HttpReply:
+    if request.path != "/v2/logging":
+        return reply
+    return replace(reply, status=404, body=b'{"error": "Not Found"}')
+
+
+def _without_parameter(name: str) -> Callable[[str, Any], None]:
+    def corrupt(method: str, asked: Any) -> None:
+        if method == "ModelInfer":
+            asked.parameters.pop(name, None)
+
+    return corrupt
+
+
+def _rows_reversed(method: str, asked: Any, answer: Any) -> None:
+    if method != "ModelInfer":
+        return
+    for index, output in enumerate(answer.outputs):
+        raw, rows = answer.raw_output_contents[index], output.shape[0]
+        size = len(raw) // rows
+        turned = [raw[at : at + size] for at in range(0, len(raw), size)][::-1]
+        answer.raw_output_contents[index] = b"".join(turned)
+
+
+def _any_datatype_taken(request: HttpRequest, reply: HttpReply) -> HttpReply:
+    if b'"FP31"' not in request.body:
+        return reply
+    return replace(reply, status=200, body=b'{"model_name": "x", "outputs": []}')
+
+
 def broken() -> tuple[Broken, ...]:
     """Every requirement that a proxy alone can break."""
     return (
@@ -206,5 +272,71 @@ def broken() -> tuple[Broken, ...]:
             "test_unknown_model",
             Corruption(http_reply=_not_found_as_server_error),
             ("HTTP JSON, inference: refused with 500", "HTTP metadata: status 500"),
+        ),
+        Broken(
+            "SRV-019",
+            "test_model_control",
+            Corruption(http_reply=_everything_ready),
+            ("the index says that the unloaded", "is ready"),
+        ),
+        Broken(
+            "SRV-020",
+            "test_sequences",
+            Corruption(http_request=_asking(_one_sequence_for_all)),
+            ("HTTP JSON, step 2: the sum is [1010], not 11",),
+        ),
+        Broken(
+            "SRV-021",
+            "test_decoupled_responses",
+            Corruption(grpc_reply=_fiftieth_response_lost),
+            ("request-2: got 49 responses",),
+        ),
+        Broken(
+            "SRV-022",
+            "test_statistics",
+            Corruption(http_reply=_executions_doubled),
+            ("over HTTP: (12, 32, 24",),
+        ),
+        Broken(
+            "SRV-023",
+            "test_metrics",
+            Corruption(metrics=_rows_doubled),
+            ("they grew by (12, 64, 12)",),
+        ),
+        Broken(
+            "SRV-024",
+            "test_trace_and_log_settings",
+            Corruption(http_reply=_no_log_settings),
+            ("v2/logging: HTTP 404",),
+        ),
+        Broken(
+            "SRV-025",
+            "test_queue_policy",
+            Corruption(grpc_request=_without_parameter("timeout")),
+            ("the request with a time-out of 200000 us was worked on",),
+        ),
+        Broken(
+            "SRV-026",
+            "test_cancellation",
+            Corruption(cancels=False),
+            ("the model was not free 5 s after the cancellation",),
+        ),
+        Broken(
+            "SRV-027",
+            "test_priority",
+            Corruption(grpc_request=_without_parameter("priority")),
+            ("works on the request of high priority first", "it was worked on as"),
+        ),
+        Broken(
+            "SRV-028",
+            "test_mixed_batches",
+            Corruption(grpc_reply=_rows_reversed),
+            ("requests wrong", "row 0 of", "wrong numbers in output"),
+        ),
+        Broken(
+            "SRV-029",
+            "test_fuzzed_requests",
+            Corruption(http_reply=_any_datatype_taken),
+            ("JSON: datatype 'FP31': HTTP 200",),
         ),
     )

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from kubernetes import client
 
-from conformance.capabilities import first_edge
-from conformance.inference import wait_for_right_answers
 from conformance.pods import inference_containers, inference_pods
-from fixtures.target import Capability, Cluster, Deployment, EdgeNode, wait_until
+from fixtures.target import Cluster, Deployment, EdgeNode
 from tests.conformance.background import Background
 from tests.conformance.breakages import agent_down, forgetful_agent, thawed_at_end
 from tests.conformance.child import Child
 
 pytestmark = pytest.mark.disturbs
-WHOLE_AGAIN_S = 180.0
 
 
 @pytest.fixture
-def edge(deployment: Deployment, cluster: Cluster, core: client.CoreV1Api) -> Iterator[EdgeNode]:
-    """The node that the autonomy tests choose; whole again before the next test begins."""
-    node = first_edge(deployment, Capability.LINK, Capability.POWER)
-    yield node
-    wait_for_right_answers(deployment, node, WHOLE_AGAIN_S)
-    wait_until(
-        f"node {node.name} Ready again",
-        lambda: cluster.node(node.name).ready,
-        bool,
-        WHOLE_AGAIN_S,
-    )
-    wait_until(
-        f"the inference pods of {node.name} Ready again",
-        lambda: inference_pods(cluster, node),
-        lambda pods: len(pods) == 1 and pods[0].ready and not pods[0].terminating,
-        WHOLE_AGAIN_S,
-    )
+def edge(offline_edge: EdgeNode) -> EdgeNode:
+    """The node that the autonomy tests choose."""
+    return offline_edge
 
 
 def test_aut_001_fails_where_the_server_needs_the_cloud(

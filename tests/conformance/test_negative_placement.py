@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from kubernetes import client
 
-from conformance.placement.devices import kind_of, visible_devices
+from conformance.placement.devices import visible_devices
 from conformance.pods import inference_containers
 from fixtures.profile import Profile
 from fixtures.target import (
@@ -95,9 +95,9 @@ def test_plc_004_fails_where_the_device_plugin_hangs(
 def test_plc_005_fails_where_a_pod_sees_a_neighbours_device(
     child: Child, deployment: Deployment, edge: EdgeNode, claim: AcceleratorClaim
 ) -> None:
-    kind = kind_of(claim.resource)
+    kind = claim.resource.rpartition("/")[2]
     server = inference_containers(deployment, edge)[0]
-    seen = set(visible_devices(edge, server, kind).files)
+    seen = set(visible_devices(edge, server, claim).files)
     others = [f"edge-{kind}{i}" for i in range(claim.count) if f"/dev/edge-{kind}{i}" not in seen]
     assert others, f"{edge.name}: the server holds every device, so no neighbour can have one"
     with stray_device(edge, server, others[0]):

@@ -8,6 +8,7 @@ proxy, so that what failed was the server and not the way to it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -66,26 +67,37 @@ def _vendors_profile(reference: Path, node: str, endpoint: Endpoint) -> str:
     return str(yaml.safe_dump(document, sort_keys=False))
 
 
-@pytest.fixture(scope="module")
-def honest(
-    profile: Profile, server: EdgeNode, tmp_path_factory: pytest.TempPathFactory
-) -> ChildRun:
-    """All of the tests through a proxy that does nothing wrong."""
-    return _run(profile, server, tmp_path_factory.mktemp("honest"), {})
+class _Runs:
+    """Each of the two runs is made once, by the first test that looks at it."""
+
+    def __init__(self, profile: Profile, server: EdgeNode, folder: Path) -> None:
+        self._profile = profile
+        self._server = server
+        self._folder = folder
+
+    @cached_property
+    def honest(self) -> ChildRun:
+        """All of the tests through a proxy that does nothing wrong."""
+        return self._run("honest", {})
+
+    @cached_property
+    def corrupted(self) -> ChildRun:
+        """All of the tests through a proxy that does wrong what each of them looks for."""
+        return self._run("corrupted", {one.requirement: one.corruption for one in _BROKEN})
+
+    def _run(self, name: str, corruptions: Mapping[str, Corruption]) -> ChildRun:
+        folder = self._folder / name
+        folder.mkdir()
+        return _run(self._profile, self._server, folder, corruptions)
 
 
 @pytest.fixture(scope="module")
-def corrupted(
-    profile: Profile, server: EdgeNode, tmp_path_factory: pytest.TempPathFactory
-) -> ChildRun:
-    """All of the tests through a proxy that does wrong what each of them looks for."""
-    corruptions = {one.requirement: one.corruption for one in _BROKEN}
-    return _run(profile, server, tmp_path_factory.mktemp("corrupted"), corruptions)
+def runs(profile: Profile, server: EdgeNode, tmp_path_factory: pytest.TempPathFactory) -> _Runs:
+    """The two runs; made within a test, which holds the deployment."""
+    return _Runs(profile, server, tmp_path_factory.mktemp("protocol"))
 
 
 @pytest.mark.parametrize("one", _BROKEN, ids=lambda one: one.requirement)
-def test_fails_where_it_is_broken(
-    one: Broken, corrupted: ChildRun, honest: ChildRun, deployment: Deployment
-) -> None:
-    honest.of(one.test).assert_passed()
-    corrupted.of(one.test).assert_failed(*one.says)
+def test_fails_where_it_is_broken(one: Broken, runs: _Runs, deployment: Deployment) -> None:
+    runs.honest.of(one.test).assert_passed()
+    runs.corrupted.of(one.test).assert_failed(*one.says)

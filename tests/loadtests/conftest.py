@@ -24,4 +24,6 @@ def server() -> Iterator[DisturbedServer]:
 
 @pytest.fixture
 def loads(listed_evidence: ListedEvidence) -> Loads:
-    return Loads(listed_evidence, golden, default_slo_ms=500.0, requirement="LOD-999")
+    return Loads(
+        listed_evidence, golden, default_slo_ms=500.0, requirement="LOD-999", calibration_s=0.2
+    )

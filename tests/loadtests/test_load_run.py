@@ -8,17 +8,24 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 from fixtures.paths import CHECKOUT
 from fixtures.target import wait_until
 from loadtests import recorder
+from loadtests.arrivals import constant
 from loadtests.errors import GeneratorFailed, SpecError
+from loadtests.histogram import LatencyHistogram
+from loadtests.plan import Ask, LoadPlan
 from loadtests.result import LoadResult
 from loadtests.run import LoadRun, Loads
+from loadtests.schedule import Schedule
+from loadtests.spec import ClosedPlan, GeneratorStatus, Protocol
 from loadtests.statistics import Outcome
 from tests.loadtests.evidence import ListedEvidence
 from tests.loadtests.server import MODEL, DisturbedServer
@@ -51,6 +58,68 @@ def test_whole_load_is_offered_answered_and_recorded(
     assert payload["requirement"] == "LOD-999"
     assert payload["record_file"] == "load/calm/record.arrows"
     assert sum(json.loads(json.dumps(payload))["series"]["offered"]) == 80
+    summary = payload["summary"]
+    assert isinstance(summary, dict)
+    assert summary["validity"] == "valid", summary["invalid_because"]
+    assert summary["dropped_ratio"] == 0.0
+    assert LatencyHistogram.decoded(summary["latency_histogram"]).count == 80
+    assert loads.folder("calm").joinpath("latency.hlog").read_text().count("\n") == 3 + 2
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_generator_measures_its_own_ceiling(
+    server: DisturbedServer, loads: Loads, protocol: Protocol
+) -> None:
+    with (
+        pytest.raises(GeneratorFailed) if protocol == "grpc" else nullcontext(),
+        loads.start("ceiling", server, MODEL, 10.0, 1, protocol, 0.2, ready_timeout_s=5.0) as run,
+    ):
+        run.wait()
+    # The disturbed server speaks no gRPC; the null server does, and comes first.
+    status = GeneratorStatus.read(loads.folder("ceiling") / "status.json")
+    calibration = recorder.read(loads.folder("ceiling") / "calibration.arrows")
+    assert calibration.complete
+    assert (calibration.records.outcome == Outcome.OK).all()
+    assert len(calibration.records) > 10
+    if protocol == "http":
+        assert status is not None
+        assert status.ceiling_per_s > 50
+        assert 0 < status.ceiling_cpu_us < 1e6 / status.ceiling_per_s * 2
+
+
+def test_closed_loop_keeps_its_senders_busy_until_there_is_enough(
+    server: DisturbedServer, loads: Loads
+) -> None:
+    closed = ClosedPlan(concurrency=3, minimum_s=0.5, minimum_requests=20, limit_s=10.0)
+    plan = LoadPlan((Ask(MODEL, 2),), "http", "closed", closed.limit_s, closed=closed)
+    with loads.offer("closed", server, plan) as run:
+        result = run.wait()
+    records = result.records
+    assert result.summary.failed == 0
+    assert len(records) >= 20
+    assert (records.intended_ns == records.started_ns).all()
+    lasted_s = (result.status.end_ns - result.status.start_ns) / 1e9
+    assert 0.5 <= lasted_s < 5.0
+    # Never more at once than there are senders, and at some time all of them.
+    edges = [(at, 1) for at in records.started_ns] + [(at, -1) for at in records.ended_ns]
+    in_flight = np.cumsum([step for _, step in sorted(edges)])
+    assert in_flight.max() == 3
+    assert not result.status.stopped_early
+
+
+def test_models_and_batches_are_as_the_schedule_says(server: DisturbedServer, loads: Loads) -> None:
+    schedule = Schedule(
+        offset_ns=constant(50.0, 1.0),
+        target=np.arange(50, dtype=np.uint8) % 2,
+        batch=1 + np.arange(50, dtype=np.uint16) % 5,
+    )
+    plan = LoadPlan((Ask(MODEL, 1), Ask(MODEL, 1)), "http", "trace", 1.0, schedule=schedule)
+    with loads.offer("mixed", server, plan) as run:
+        result = run.wait()
+    assert result.summary.failed == 0
+    assert (result.records.target == schedule.target).all()
+    assert (result.records.batch == schedule.batch).all()
+    assert result.spec.rate_per_s == 50.0
 
 
 def test_stall_shows_in_every_request_it_delayed(server: DisturbedServer, loads: Loads) -> None:
@@ -152,7 +221,10 @@ def test_killed_generator_leaves_a_readable_record(
     def killed(run: LoadRun) -> None:
         run.hold(2.0)
         psutil.Process(_generator_pid(loads, "killed")).kill()
+        killed_ns.append(time.monotonic_ns())
         run.hold(10.0)
+
+    killed_ns: list[int] = []
 
     with (
         pytest.raises(GeneratorFailed, match="exit -9"),
@@ -161,7 +233,9 @@ def test_killed_generator_leaves_a_readable_record(
         killed(run)
     read = recorder.read(tmp_path / "load" / "killed" / "record.arrows")
     assert not read.complete
-    assert len(read.records) >= 40
+    # No more than the last second is lost: two flushes a second, and one of them may be under way.
+    assert read.records.ended_ns.max() > killed_ns[0] - 1_000_000_000
+    assert (read.records.sequence == np.arange(len(read.records))).all()
 
 
 def test_unreachable_server_is_reported_with_its_reason(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from loadtests import recorder
 from loadtests.errors import RecordError
 from loadtests.recorder import RecordWriter, Row
-from loadtests.records import NEVER, Outcome
+from loadtests.records import NEVER, Outcome, merged
 
 
 def row(sequence: int, outcome: Outcome = Outcome.OK) -> Row:
@@ -90,6 +90,47 @@ def test_truncated_at_any_byte_gives_whole_batches_or_says_so(
     assert list(read.records.sequence) == list(range(len(read.records)))
     assert len(read.records) % 3 == 0
     assert read.complete == (len(kept) == len(data))
+
+
+def test_a_row_takes_at_most_forty_bytes_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "record.arrows"
+    rows = 10_000
+    with RecordWriter(path, {}) as writer:
+        for sequence in range(rows):
+            writer.add(row(sequence))
+            if sequence % 1000 == 999:
+                writer.flush()
+    assert path.stat().st_size <= 40 * rows
+
+
+def test_extremes_of_every_column_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "record.arrows"
+    row = Row(2**32 - 1, 2**62, -1, 2**62 + 1, 65535, Outcome.ABORTED, 65535, 2**32 - 1, 255, 255)
+    with RecordWriter(path, {}) as writer:
+        writer.add(row)
+    records = recorder.read(path).records
+    assert [int(getattr(records, name)[0]) for name in Row._fields] == list(row)
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    with RecordWriter(tmp_path / "record.arrows", {}) as writer:
+        with pytest.raises(RecordError, match="batch=65536"):
+            writer.add(row(0)._replace(batch=65536))
+        assert not writer.take()
+
+
+def test_records_of_several_workers_are_merged_by_worker(tmp_path: Path) -> None:
+    parts = []
+    for worker in (1, 0):
+        path = tmp_path / f"{worker}.arrows"
+        with RecordWriter(path, {}) as writer:
+            for sequence in (1, 0):
+                writer.add(row(sequence)._replace(worker=worker))
+        parts.append(recorder.read(path).records)
+    whole = merged(parts)
+    assert list(zip(whole.worker, whole.sequence, strict=True)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    with pytest.raises(ValueError, match="request 0 of worker 1 is in two records"):
+        merged([parts[0], parts[0]])
 
 
 def test_another_file_is_refused_with_what_it_is(tmp_path: Path) -> None:
