@@ -156,6 +156,16 @@ class Lane:
         )
 
 
+def absent(image: str) -> str:
+    """The reference of an image that the server's registry does not have."""
+    name, _, _ = image.partition("@")
+    repository, colon, tag = name.rpartition(":")
+    # A colon before a slash is that of the registry's port.
+    if not colon or "/" in tag:
+        repository = name
+    return f"{repository}:edge-conformance-not-there"
+
+
 def waiting_for(pod: Any) -> str:
     """The pod's phase, and what its containers wait for."""
     reasons = [

@@ -24,7 +24,7 @@ from conformance.observe import observe_until
 from conformance.serving.copies import Copy, copy_of_server, edge_with_room
 from conformance.serving.failover import FailoverClient, FailoverReport
 from conformance.serving.http_channel import HttpChannel
-from conformance.serving.lanes import Lane
+from conformance.serving.lanes import Lane, absent
 from conformance.serving.messages import Ask
 from conformance.serving.model_use import ModelRepository
 from conformance.serving.tensors import Tensor
@@ -210,7 +210,7 @@ def test_roll_back(both: Lanes, operations: Operations, evidence: Evidence) -> N
     """Update one lane to an image that is not there, see it fail, and roll it back."""
     lane = both.first
     with both.asked() as at_work:
-        lane.update("3", image=f"{lane.image}-not-there")
+        lane.update("3", image=absent(lane.image))
         failing = wait_until(
             "the update to be refused its image",
             lambda: lane.state("3"),
