@@ -10,6 +10,7 @@ from types import MappingProxyType
 import pytest
 from kubernetes import client
 
+from conformance.footprint.idle import IdleWindows
 from conformance.workloads import created
 from fixtures.profile import NodeProfile, Profile
 from fixtures.target import Cluster, Deployment, EdgeNode
@@ -75,3 +76,9 @@ def namespace(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[str]
     )
     with created(cluster, wanted):
         yield name
+
+
+@pytest.fixture(scope="session")
+def idle_windows() -> IdleWindows:
+    """What idle nodes use: measured in one window by the first test that asks for it."""
+    return IdleWindows()

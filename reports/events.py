@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from reports.decode import build
 from reports.errors import ReportError
-from reports.model import Fact, Fault, Load, Value
+from reports.model import Fact, Fault, Figure, Load, Value
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -41,6 +41,7 @@ class Evidence:
     faults: tuple[Fault, ...]
     facts: tuple[Fact, ...]
     values: Mapping[str, tuple[Value, ...]]
+    comparison: tuple[Figure, ...] = ()
 
 
 def append(file: Path, kind: str, payload: Mapping[str, object]) -> None:
@@ -77,6 +78,7 @@ def evidence(events: Sequence[Event]) -> Evidence:
     faults: dict[tuple[object, ...], Fault] = {}
     facts: dict[str, Fact] = {}
     values: dict[str, list[Value]] = {}
+    figures: dict[tuple[str, str], Figure] = {}
     for event in events:
         content = {**event.payload, "test": event.test}
         if event.kind == "load":
@@ -87,6 +89,9 @@ def evidence(events: Sequence[Event]) -> Evidence:
         elif event.kind == "fact":
             fact = _built(Fact, content, event)
             facts[fact.name] = fact
+        elif event.kind == "comparison":
+            figure = _built(Figure, content, event)
+            figures[figure.figure, figure.side] = figure
         elif event.kind == "value":
             values.setdefault(event.test, []).append(_built(Value, content, event))
     return Evidence(
@@ -94,6 +99,7 @@ def evidence(events: Sequence[Event]) -> Evidence:
         tuple(faults.values()),
         tuple(facts.values()),
         {test: tuple(some) for test, some in values.items()},
+        tuple(figures.values()),
     )
 
 

@@ -16,7 +16,7 @@ JsonValue: TypeAlias = (
 Outcome = Literal["passed", "failed", "error", "skipped", "not-run"]
 Status = Literal["certified", "not certified", "incomplete", "no claims"]
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +193,21 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of one node, to stand beside the same of the other side.
+
+    ``side`` is ``edge`` or ``plain``, the ordinary Kubernetes node beside the edge nodes.
+    """
+
+    test: str
+    figure: str
+    side: str
+    node: str
+    value: JsonValue
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether the device is what its profile claims, and why (not)."""
 
@@ -217,4 +232,5 @@ class Results:
     loads: tuple[Load, ...] = ()
     faults: tuple[Fault, ...] = ()
     facts: tuple[Fact, ...] = ()
+    comparison: tuple[Figure, ...] = ()
     schema_version: str = field(default=SCHEMA_VERSION)

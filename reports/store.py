@@ -69,6 +69,7 @@ def with_evidence(results: Results, folder: Path) -> Results:
         loads=found.loads,
         faults=found.faults,
         facts=tuple(facts.values()),
+        comparison=found.comparison,
     )
 
 

@@ -18,6 +18,7 @@ from conformance.autonomy.offline import (
 )
 from conformance.capabilities import first_edge
 from conformance.catalogue import requirement
+from conformance.comparison.figures import Figure, compare
 from conformance.explain import explain
 from conformance.inference import wait_for_right_answers
 from conformance.observe import observe_until, observe_while
@@ -64,6 +65,9 @@ def test_server_answers_while_link_is_cut(
     evidence.value(f"{edge.name} right answers offline", report.answered)
     evidence.value(f"{edge.name} failed requests offline", len(report.failures))
     evidence.value(f"{edge.name} slowest answer offline", round(report.slowest_s, 4), "s")
+    asked = report.answered + len(report.failures)
+    failed = f"{len(report.failures)} of {asked}"
+    compare(evidence, Figure.OFFLINE_SERVING, "edge", edge, failed)
     assert not report.failures, explain(
         promised=f"{edge.name} goes on answering while its cloud link is cut",
         seen=report.describe_failures(),
@@ -114,6 +118,7 @@ def test_killed_container_restarts_offline(
             )
         successors = [one for one in edge.containers() if one.pod_uid == victim.pod_uid]
     evidence.value(f"{edge.name} container restart offline", round(seconds, 2), "s")
+    compare(evidence, Figure.OFFLINE_RESTART, "edge", edge, round(seconds, 1), "s")
     assert [one.id for one in successors if one.id != victim.id], explain(
         promised="the same pod runs a new container",
         seen=f"pod {victim.pod_name} runs {[describe(one) for one in successors]}",
@@ -229,6 +234,7 @@ def test_power_cut_offline_brings_the_server_back(
             )
         after = edge.containers()
     evidence.value(f"{edge.name} power recovery offline", round(recovery_s, 2), "s")
+    compare(evidence, Figure.OFFLINE_BOOT, "edge", edge, round(recovery_s, 1), "s")
     uids = sorted({one.pod_uid for one in after if one.pod_name == before.pod_name})
     assert uids == [before.pod_uid], explain(
         promised=f"the same pod {before.pod_name} (uid {before.pod_uid}) comes back",
@@ -272,6 +278,7 @@ def test_link_back_finds_the_same_pods(
             look="the controller manager's node lifecycle, and who still renews the node's lease",
         )
     evidence.value(f"{edge.name} NotReady after the cut", round(unready.seconds, 1), "s")
+    compare(evidence, Figure.CLOUD_NOTICES, "edge", edge, round(unready.seconds, 1), "s")
     ready = observe_until(lambda: cluster.node(edge.name).ready, bool, bound_s)
     assert ready.accepted, explain(
         promised=f"node {edge.name} is Ready within {bound_s:g} s after its link is back",

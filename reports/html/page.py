@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.html import sections, wording, zoom
+from reports.html import comparison, sections, wording, zoom
 from reports.html.drawing import draw
 from reports.html.timeline import timeline
 from reports.model import Results
@@ -41,6 +41,7 @@ def render(results: Results) -> str:
         loads=list(zip(results.loads, timelines, map(draw, timelines), plots, strict=True)),
         experiments=sections.experiments(results),
         memory=sections.memory(results.facts),
+        comparison=comparison.rows(results.comparison),
         disks=sections.disks(results.facts),
         facts=sections.other_facts(results.facts),
         paper_mb=sections.LIGHT_AGENT_MB,

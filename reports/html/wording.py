@@ -42,6 +42,8 @@ def octets(value: JsonValue) -> str:
 
 def measured(value: JsonValue, unit: str | None = None) -> str:
     """A value of the evidence with its unit."""
+    if unit == "bytes/min":
+        return f"{octets(value)} a minute"
     if unit in {"bytes", "s", "us"} and not isinstance(value, bool | str):
         known = {"bytes": octets, "s": seconds, "us": milliseconds}
         return known[unit](value)

@@ -19,9 +19,12 @@ from fixtures.target import (
     Capability,
     CommandResult,
     Component,
+    ComponentUsage,
     ContainerInfo,
+    Datastore,
     Endpoint,
     LinkPlan,
+    LinkTraffic,
     ProcessMemory,
     Taint,
 )
@@ -233,6 +236,15 @@ class LocalNode:
 
     def disk_used_bytes(self) -> int:
         return 0
+
+    def usage(self) -> tuple[ComponentUsage, ...]:
+        return ()
+
+    def link_traffic(self) -> LinkTraffic:
+        raise NotImplementedError("a local node's link is a socket without counters")
+
+    def datastores(self) -> tuple[Datastore, ...]:
+        return ()
 
     def set_accelerator_health(self, device_index: int, healthy: bool) -> None:
         raise NotImplementedError("a local node has no accelerator")

@@ -10,6 +10,7 @@ from reports.model import (
     Environment,
     Fact,
     Fault,
+    Figure,
     JsonValue,
     Load,
     Outcome,
@@ -175,6 +176,12 @@ def results(*requirements: Requirement, complete: bool = True) -> Results:
                 Fact("disk.edge-gpu.used_bytes", 1_530_000_000, "du", "bytes"),
                 Fact("version.edgecore.edge-gpu", "KubeEdge v1.22.0", "edgecore --version"),
                 Fact("artifact.edgecore.sha256", "ab" * 32, "artefact store"),
+            ),
+            comparison=(
+                Figure(nodeid, "restart", "edge", "edge-gpu", "2.1 s"),
+                Figure(nodeid, "agent RSS", "edge", "edge-gpu", 92_000_000, "bytes"),
+                Figure(nodeid, "agent RSS", "plain", "plain", 101_000_000, "bytes"),
+                Figure(nodeid, "link at idle", "plain", "plain", 52_000, "bytes/min"),
             ),
         )
     )

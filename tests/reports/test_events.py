@@ -78,3 +78,20 @@ def test_appended_event_is_read_again(tmp_path: Path) -> None:
     events.append(tmp_path / "new" / "events-gw1.jsonl", "collected", {"tests": []})
     (event,) = events.read(tmp_path / "new", 0)
     assert (event.kind, event.test, event.payload) == ("collected", "", {"tests": []})
+
+
+def test_figures_of_both_sides_are_kept_and_the_last_of_each_counts(tmp_path: Path) -> None:
+    def figure(side: str, node: str, size: int) -> dict[str, object]:
+        return {"figure": "RSS", "side": side, "node": node, "value": size, "unit": "bytes"}
+
+    lines = [
+        line("comparison", 1, figure("edge", "edge-a", 1)),
+        line("comparison", 2, figure("plain", "plain", 2)),
+        line("comparison", 3, figure("edge", "edge-b", 3)),
+    ]
+    (tmp_path / "events.jsonl").write_text("\n".join(lines) + "\n")
+    found = events.evidence(events.read(tmp_path, 0)).comparison
+    assert {(one.side, one.node, one.value) for one in found} == {
+        ("edge", "edge-b", 3),
+        ("plain", "plain", 2),
+    }

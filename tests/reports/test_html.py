@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from reports.html import comparison
 from reports.html.page import render
 from reports.html.timeline import timeline
 from reports.html.wording import measured
@@ -94,6 +95,23 @@ def test_page_says_what_is_in_the_results(html: str) -> None:
         "longest outage",
     ):
         assert text in html, text
+
+
+def test_sides_stand_in_rows_of_the_plain_nodes_order() -> None:
+    found = comparison.rows(results().comparison)
+    assert [row.figure for row in found] == ["agent RSS", "link at idle", "restart"]
+    assert [(row.edge is not None, row.plain is not None) for row in found] == [
+        (True, True),
+        (False, True),
+        (True, False),
+    ]
+
+
+def test_page_has_the_table_of_both_sides(html: str) -> None:
+    table = html.partition('id="comparison"')[2].partition("</section>")[0]
+    words = " ".join(re.sub(r"<[^>]*>", " ", table).split())
+    assert "agent RSS 92 MB edge-gpu 101 MB plain" in words
+    assert "link at idle – 52 kB a minute plain" in words
 
 
 def test_text_of_others_is_escaped() -> None:
