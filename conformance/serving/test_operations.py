@@ -1,7 +1,4 @@
-"""Serving: a server is started, updated, rolled back and ended without its users being hurt.
-
-All of it is done to copies of a node's server, on ports of their own; the server goes on serving.
-"""
+"""Serving: a server is started, updated and ended without its users being hurt; done to copies."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -44,7 +42,7 @@ from fixtures.target import (
 pytestmark = pytest.mark.disturbs
 
 PORTS_PER_LANE = 5
-# The models that every copy is asked: small ones, so that the load is no burden to the node.
+# What lanes are asked: the smallest model, so that the load is no burden to the node.
 ASKED = "identity"
 IN_FLIGHT = 2
 IN_FLIGHT_MS = 1000
@@ -71,19 +69,19 @@ def samples(deployment: Deployment) -> tuple[GoldenSample, ...]:
     return deployment.golden(ASKED)
 
 
+@dataclass(frozen=True, slots=True)
 class Lanes:
     """Two lanes of one service on one node, and the client that knows both."""
 
-    def __init__(self, first: Lane, second: Lane, samples: tuple[GoldenSample, ...]) -> None:
-        self.first = first
-        self.second = second
-        self._samples = samples
+    first: Lane
+    second: Lane
+    samples: tuple[GoldenSample, ...]
 
     @contextmanager
     def asked(self) -> Iterator[FailoverClient]:
         """The client at work."""
         endpoints = {one.name: one.endpoint for one in (self.first, self.second)}
-        with FailoverClient(endpoints, self._samples) as at_work:
+        with FailoverClient(endpoints, self.samples) as at_work:
             yield at_work
 
 
@@ -382,23 +380,22 @@ def test_termination_finishes_what_is_in_flight(
             core.delete_namespaced_pod("server", namespace, _request_timeout=REQUEST_TIMEOUT_S)
             problems = [problem for one in asked if (problem := one.result())]
             answered_s = time.monotonic() - deleted
+        left_s = grace_s + REPORT_LAG_S - answered_s
         gone = observe_until(
-            lambda: pod_now(cluster, namespace, "server"), lambda pod: pod is None, 60.0
+            lambda: pod_now(cluster, namespace, "server"), lambda pod: pod is None, left_s
         )
-        gone_s = time.monotonic() - deleted
     evidence.value("requests in flight answered", IN_FLIGHT - len(problems))
     evidence.value("last of them answered after", round(answered_s, 2), "s")
-    evidence.value("pod gone after", round(gone_s, 2), "s")
+    evidence.value("pod gone after", round(answered_s + gone.seconds, 2), "s")
     assert not problems, explain(
         promised=f"{IN_FLIGHT} requests in flight are answered though the pod is deleted",
         seen="; ".join(problems),
         since="the pod was deleted",
         look="the server's handling of SIGTERM, and terminationGracePeriodSeconds of its pod",
     )
-    assert gone.accepted
-    assert gone_s <= grace_s + REPORT_LAG_S, explain(
+    assert gone.accepted, explain(
         promised=f"the pod is gone within its grace period of {grace_s} s",
-        seen=f"it was gone after {gone_s:.1f} s",
+        seen=f"it was still there after {answered_s + gone.seconds:.1f} s",
         since="the pod was deleted",
         look=_LOOK,
     )
