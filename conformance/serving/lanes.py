@@ -65,9 +65,15 @@ class Lane:
         )
 
     @contextmanager
+    def started(self) -> Iterator[Lane]:
+        """Start the lane, and wait for nothing; it goes at the end."""
+        with created(self._cluster, self._document):
+            yield self
+
+    @contextmanager
     def up(self, timeout_s: float) -> Iterator[Lane]:
         """Start the lane and wait until it answers; it goes at the end."""
-        with created(self._cluster, self._document):
+        with self.started():
             self.wait_serving(self.revision, timeout_s)
             yield self
 
