@@ -26,7 +26,7 @@ from conformance.serving.lanes import Lane, absent
 from conformance.serving.messages import Ask
 from conformance.serving.model_use import ModelRepository
 from conformance.serving.tensors import Tensor
-from conformance.workloads import REQUEST_TIMEOUT_S, created, pod_now, wait_ready
+from conformance.workloads import created, pod_now, wait_ready
 from fixtures.profile import Operations, Profile
 from fixtures.target import (
     Cluster,
@@ -80,9 +80,9 @@ class Lanes:
     @contextmanager
     def asked(self) -> Iterator[FailoverClient]:
         """The client at work."""
-        endpoints = {one.name: one.endpoint for one in (self.first, self.second)}
-        with FailoverClient(endpoints, self.samples) as at_work:
-            yield at_work
+        known = {one.name: one.endpoint for one in (self.first, self.second)}
+        with FailoverClient(known, self.samples) as client_at_work:
+            yield client_at_work
 
 
 @pytest.fixture
@@ -367,7 +367,6 @@ def test_termination_finishes_what_is_in_flight(
         pytest.skip("the profile's serving.conformance names no model for slow")
     model = profile.serving.conformance["slow"]
     grace_s = server.spec.termination_grace_period_seconds or 30
-    core = client.CoreV1Api(cluster.api_client)
     with created(cluster, _pod(server, namespace, "IfNotPresent")):
         wait_ready(cluster, namespace, "server", 2 * operations.cold_start_present_s)
         repository = ModelRepository(server.endpoint)
@@ -377,7 +376,7 @@ def test_termination_finishes_what_is_in_flight(
             asked = [pool.submit(_slow_answer, server.endpoint, model) for _ in range(IN_FLIGHT)]
             _await_work(server.endpoint, model)
             deleted = time.monotonic()
-            core.delete_namespaced_pod("server", namespace, _request_timeout=REQUEST_TIMEOUT_S)
+            client.CoreV1Api(cluster.api_client).delete_namespaced_pod("server", namespace)
             problems = [problem for one in asked if (problem := one.result())]
             answered_s = time.monotonic() - deleted
         left_s = grace_s + REPORT_LAG_S - answered_s
