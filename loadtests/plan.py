@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from loadtests.schedule import Schedule
 from loadtests.spec import ClosedPlan, Protocol
+from loadtests.verdict import Slo
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,9 @@ class Ask:
 class LoadPlan:
     """A whole load: an open loop has a ``schedule``, a closed one ``closed``.
 
-    ``slo_ms`` of None is the profile's; ``in_flight_limit`` of None is enough for every request
-    to run into its time-out at once (in a closed loop: the number of senders).
+    ``slo`` is what its verdict rests on, if it has one. Good answers are those within its latency,
+    or else within ``slo_ms``, or else within the profile's. ``in_flight_limit`` of None is enough
+    for every request to run into its time-out at once (in a closed loop: the number of senders).
     """
 
     asks: tuple[Ask, ...]
@@ -33,6 +35,7 @@ class LoadPlan:
     closed: ClosedPlan | None = None
     seed: int = 0
     timeout_s: float = 2.0
+    slo: Slo | None = None
     slo_ms: float | None = None
     in_flight_limit: int | None = None
 

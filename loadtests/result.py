@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fixtures.target import JsonValue
-from loadtests import histogram, intervals, statistics, steady, validity
+from loadtests import histogram, intervals, statistics, steady, validity, verdict
 from loadtests.arrivals import busiest_second
 from loadtests.errors import LoadError
 from loadtests.intervals import Interval
@@ -17,6 +17,7 @@ from loadtests.spec import GeneratorStatus, LoadSpec
 from loadtests.statistics import Lateness, Records, Series, Summary, Window
 from loadtests.steady import SteadyState
 from loadtests.validity import Validity
+from loadtests.verdict import Slo, Verdict
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class LoadResult:
     file: RecordFile
     record_file: Path
     windows: tuple[Window, ...]
+    slo: Slo | None = None
 
     @property
     def records(self) -> Records:
@@ -81,6 +83,19 @@ class LoadResult:
         """Whether the whole seconds of the run were steady."""
         whole_s = (self.status.end_ns - self.status.start_ns) // statistics.NS_PER_S
         return steady.detect(self.series.p50_us[:whole_s])
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether the load kept the promises of its plan.
+
+        Raises:
+            LoadError: the plan has none.
+        """
+        if self.slo is None:
+            raise LoadError(f"load {self.spec.name}: its plan promises nothing")
+        return verdict.judge(
+            self.records, self.status.start_ns, self.status.end_ns, self.validity, self.slo
+        )
 
     def window(self, name: str) -> Summary:
         """One window of the run, as marked while it went on."""
@@ -137,6 +152,7 @@ class LoadResult:
                     name: {"low_us": one.low, "high_us": one.high}
                     for name, one in self.intervals.items()
                 },
+                **self._judged(),
                 "steady_state": asdict(self.steady_state),
                 "latency_histogram": histogram.of_records(self.records).encoded,
                 "first_errors": dict(self.status.first_errors or {}),
@@ -155,6 +171,14 @@ class LoadResult:
                 for window in self.windows
             ],
             "record_file": str(self.record_file.relative_to(report_dir)),
+        }
+
+    def _judged(self) -> dict[str, JsonValue]:
+        if self.slo is None:
+            return {}
+        return {
+            "verdict": self.verdict.word,
+            "promises": [asdict(promise) for promise in self.verdict.promises],
         }
 
     def _summary(self, start_ns: int, end_ns: int) -> Summary:

@@ -21,6 +21,7 @@ from loadtests.schedule import planned
 from loadtests.spec import GeneratorStatus, LoadSpec, Target, default_in_flight_limit
 from loadtests.spec import Protocol as WireProtocol
 from loadtests.statistics import Window
+from loadtests.verdict import Slo
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
 _START_MARGIN_S = 30.0
@@ -48,6 +49,7 @@ class LoadRun:
         spec: LoadSpec,
         served: Served,
         slo_ms: float,
+        slo: Slo | None,
         requirement: str | None,
         process: subprocess.Popen[bytes],
         log_file: Path,
@@ -55,6 +57,7 @@ class LoadRun:
         self._spec = spec
         self._node = served.name
         self._slo_ms = slo_ms
+        self._slo = slo
         self._requirement = requirement
         self._process = process
         self._log_file = log_file
@@ -141,6 +144,7 @@ class LoadRun:
             node=self._node,
             requirement=self._requirement,
             slo_ms=self._slo_ms,
+            slo=self._slo,
             status=status,
             file=recorder.read(record_file),
             record_file=record_file,
@@ -249,8 +253,9 @@ class Loads:
                 # A Ctrl-C in the terminal is for pytest, which then ends the load in order.
                 start_new_session=True,
             )
-        slo_ms = plan.slo_ms or self._default_slo_ms
-        run = LoadRun(spec, edge, slo_ms, self._requirement, process, log_file)
+        promised_ms = None if plan.slo is None else plan.slo.latency_ms
+        slo_ms = promised_ms or plan.slo_ms or self._default_slo_ms
+        run = LoadRun(spec, edge, slo_ms, plan.slo, self._requirement, process, log_file)
         try:
             run.await_start()
             yield run

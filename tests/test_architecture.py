@@ -31,7 +31,7 @@ class Rule:
 RULES = (
     Rule("fixtures", ()),
     Rule("conformance", TARGET),
-    Rule("loadtests", TARGET, ("conformance.catalogue",)),
+    Rule("loadtests", (*TARGET, "fixtures.checked_yaml"), ("conformance.catalogue",)),
     Rule("chaos", (*TARGET, "loadtests"), ("conformance.catalogue",)),
     Rule("reports", ("loadtests.statistics",)),
 )

@@ -163,11 +163,15 @@ def _survives(
             since=f"the {what} was killed and started again",
             look=look,
         )
-        settled = observe_while(
-            lambda: differences(before, allocations(edge, claim, pods)),
-            lambda found: not found,
-            SETTLES_S,
-        )
+
+        def changes() -> tuple[str, ...]:
+            # A container that ends between the listing and the look into it is a change as well.
+            try:
+                return differences(before, allocations(edge, claim, pods))
+            except CannotLook as error:
+                return (str(error),)
+
+        settled = observe_while(changes, lambda found: not found, SETTLES_S)
         assert settled.accepted, explain(
             promised=promised,
             seen="; ".join(settled.value),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 
 import pytest
-from kubernetes import client
 
-from conformance.inference import wait_for_right_answers
+from conformance.pods import inference_pods
+from fixtures.profile import Profile
 from fixtures.target import (
     AcceleratorClaim,
     Cluster,
     Component,
     ContainerInfo,
-    Deployment,
     EdgeNode,
+    FixtureError,
     wait_until,
 )
 from tests.conformance.background import Background
@@ -25,30 +27,25 @@ from tests.conformance.breakages import (
     remove_devices,
     replace_devices,
 )
-from tests.conformance.child import Child
+from tests.conformance.child import Child, ChildRun
 
 pytestmark = pytest.mark.disturbs
 WHOLE_AGAIN_S = 180.0
+_PLUGIN = Component.DEVICE_PLUGIN
 
 
 @pytest.fixture
 def whole(
-    core: client.CoreV1Api,
-    cluster: Cluster,
-    deployment: Deployment,
-    last_accelerator_edge: EdgeNode,
-    last_claim: AcceleratorClaim,
+    cluster: Cluster, last_accelerator_edge: EdgeNode, last_claim: AcceleratorClaim
 ) -> Callable[[], None]:
     """Waits until the node that was broken is whole again."""
-    del core
 
     def wait() -> None:
         edge = last_accelerator_edge
-        wait_for_right_answers(deployment, edge, WHOLE_AGAIN_S)
         wait_until(
-            f"node {edge.name} Ready again",
-            lambda: cluster.node(edge.name).ready,
-            bool,
+            f"node {edge.name} and its inference pod Ready again",
+            lambda: (cluster.node(edge.name).ready, inference_pods(cluster, edge)),
+            lambda seen: seen[0] and [pod.ready for pod in seen[1]] == [True],
             WHOLE_AGAIN_S,
         )
         allocatable_again(cluster, edge.name, last_claim.resource, last_claim.count)
@@ -105,52 +102,58 @@ def test_plc_007_fails_where_the_device_vanishes_under_the_container(
     run.assert_failed("is started again within 4 s")
 
 
-def test_plc_008_fails_where_the_agent_takes_its_pods_along(
-    child: Child, last_accelerator_edge: EdgeNode, whole: Callable[[], None]
-) -> None:
+@pytest.fixture(scope="module")
+def died_along(
+    profile: Profile, last_accelerator_edge: EdgeNode, tmp_path_factory: pytest.TempPathFactory
+) -> ChildRun:
+    """The tests of three restarts, in each of which the test's own container dies along."""
     edge = last_accelerator_edge
-    _dies_along(child, edge, edge.agent_pid, "PLC-008", "agent")
-    whole()
+    steps = {
+        "plc-008": _kills_along(edge, edge.agent_pid, "plc-008"),
+        "plc-009": _kills_along(edge, partial(edge.component_pid, _PLUGIN), "plc-009"),
+        "plc-010": _kills_along(edge, partial(edge.component_pid, Component.RUNTIME), "plc-010"),
+    }
+    child = Child(profile.path, tmp_path_factory.mktemp("restarts"))
+    with ExitStack() as stack:
+        breakages = {name: stack.enter_context(Background(step)) for name, step in steps.items()}
+        run = child.run(",".join(steps).upper(), node=edge.name, timeout_s=400.0)
+    assert all(breakage.done for breakage in breakages.values()), run.output
+    return run
+
+
+def _kills_along(edge: EdgeNode, pid: Callable[[], int | None], name: str) -> Callable[[], bool]:
+    """As soon as the process is another one, the container of the test's own pod dies."""
+    first = pid()
+
+    def step() -> bool:
+        if pid() in {None, first}:
+            return False
+        try:
+            victims = _runs(edge, f"{name}-first-{edge.name}")
+        except FixtureError:
+            # A runtime that has just been started may not answer yet.
+            return False
+        for victim in victims:
+            edge.kill_container(victim)
+        return bool(victims)
+
+    return step
 
 
 @pytest.mark.parametrize(
-    ("requirement", "component"),
-    [("PLC-009", Component.DEVICE_PLUGIN), ("PLC-010", Component.RUNTIME)],
-    ids=["device-plugin", "runtime"],
+    ("test", "what", "pod"),
+    [
+        ("test_allocation_survives_an_agent_restart", "agent", "plc-008"),
+        ("test_allocation_survives_a_device_plugin_restart", "device plugin", "plc-009"),
+        ("test_allocation_survives_a_runtime_restart", "container runtime", "plc-010"),
+    ],
+    ids=["plc-008", "plc-009", "plc-010"],
 )
-def test_plc_009_and_010_fail_where_pods_die_along(
-    child: Child,
-    last_accelerator_edge: EdgeNode,
-    whole: Callable[[], None],
-    requirement: str,
-    component: Component,
+def test_plc_008_to_010_fail_where_a_pod_dies_along(
+    died_along: ChildRun, whole: Callable[[], None], test: str, what: str, pod: str
 ) -> None:
-    edge = last_accelerator_edge
-    _dies_along(child, edge, lambda: edge.component_pid(component), requirement, component.value)
     whole()
-
-
-def _dies_along(
-    child: Child,
-    edge: EdgeNode,
-    pid: Callable[[], int | None],
-    requirement: str,
-    what: str,
-) -> None:
-    """As soon as the process is another one, the test's own container dies."""
-    first = pid()
-
-    def as_soon_as_another_one_runs() -> bool:
-        if pid() in {None, first}:
-            return False
-        (victim,) = _runs(edge, f"{requirement.lower()}-first-{edge.name}")
-        edge.kill_container(victim)
-        return True
-
-    with Background(as_soon_as_another_one_runs) as breakage:
-        run = child.run(requirement, node=edge.name)
-    assert breakage.done, run.output
-    run.assert_failed(f"keeps its devices when the {what} dies", f"{requirement.lower()}-first")
+    died_along.of(test).assert_failed(f"keeps its devices when the {what} dies", f"{pod}-first")
 
 
 def test_plc_011_fails_where_the_boot_takes_longer_than_claimed(

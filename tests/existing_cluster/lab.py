@@ -24,7 +24,7 @@ from fixtures.target import JsonValue
 from reports import store
 from reports.model import Results
 from tests.conformance.child import ATTACH_ONLY, LOCK_HELD
-from tests.existing_cluster.workload import IMAGES, MODELS
+from tests.existing_cluster.workload import IMAGES, MODELS, ROLES
 
 SCRIPTS = Path(__file__).parent / "lab"
 NODE = "acme-box-1"
@@ -122,7 +122,7 @@ class Lab:
             "name": "acme-box",
             "deployment": "existing",
             "existing": {"probeImage": IMAGES["probe"]},
-            "serving": {"models": list(MODELS)},
+            "serving": {"models": list(MODELS), "conformance": dict(ROLES)},
             "nodes": [
                 {
                     "name": NODE,

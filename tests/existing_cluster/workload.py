@@ -6,6 +6,7 @@ python -m tests.existing_cluster.workload ADMIN_KUBECONFIG NODE
 from __future__ import annotations
 
 import sys
+from types import MappingProxyType
 from typing import Any
 
 from kubernetes import client, config
@@ -15,6 +16,8 @@ from fixtures.wait import wait_until
 
 NAMESPACE = "edge-conformance"
 MODELS = ("defect-classifier", "anomaly-window", "identity")
+# Models for single parts of the protocol, by their role.
+ROLES = MappingProxyType({"types": "conformance-types", "versions": "conformance-versions"})
 TESTER = "acme-tester"
 IMAGES = {name: f"acme.example/{name}:1" for name in ("triton", "pause", "probe")}
 _NOT_YET = (client.ApiException, HTTPError)
@@ -81,7 +84,7 @@ def _triton(node: str) -> client.V1Deployment:
         args=[
             "--model-repository=/models",
             "--model-control-mode=explicit",
-            *(f"--load-model={model}" for model in MODELS),
+            *(f"--load-model={model}" for model in (*MODELS, *ROLES.values())),
             "--exit-timeout-secs=3",
         ],
         readiness_probe=client.V1Probe(
