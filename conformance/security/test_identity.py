@@ -150,11 +150,12 @@ def test_node_opens_no_session_of_another(
                     received.append(message)
         evidence.value(f"{edge.name} messages received as {other}", len(received))
         _assert_reachable(edge, agent, own)
-        told = any(marker in message for message in received)
+        # One unconfirmed message holds up all that follow: the first may be all that comes.
+        told = any(other in message or marker in message for message in received)
         assert not told, explain(
             promised=f"what is meant for node {other} is not sent to whoever holds the "
             f"certificate of {edge.name}",
-            seen=f"CloudCore sent {len(received)} messages, with the pod of {other} in them",
+            seen=f"CloudCore sent {len(received)} messages that are meant for {other}",
             since=f"a session was opened with node_id {other}; its pod was made after that",
             look="CloudCore's `modules.cloudHub.authorization` (enable: true, debug: false)",
         )

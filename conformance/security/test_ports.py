@@ -170,8 +170,8 @@ def test_model_control_is_as_claimed(edge: EdgeNode, profile: Profile, evidence:
     claims = claimed(profile)
     pool = urllib3.PoolManager(retries=False, timeout=CONNECT_TIMEOUT_S)
     base = edge.endpoint.http_url
-    ready = pool.request("GET", f"{base}/v2/health/ready").status
-    assert ready == 200, f"{edge.name}: {base}/v2/health/ready gave HTTP {ready}"
+    live = pool.request("GET", f"{base}/v2/health/live").status
+    assert live == 200, f"{edge.name}: {base}/v2/health/live gave HTTP {live}"
     for verb in ("load", "unload"):
         path = f"v2/repository/models/{_FOREIGN_MODEL}/{verb}"
         answer = pool.request("POST", f"{base}/{path}", body=b"{}")
