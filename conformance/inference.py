@@ -116,28 +116,44 @@ class HttpClient:
         Raises:
             AnswerError: when there is no answer, an error, or a wrong answer.
         """
+        check_response(request, self.send_request(request))
+
+    def send_request(self, request: PreparedRequest) -> urllib3.BaseHTTPResponse:
+        """Send one sample's request; any answer is a result.
+
+        Raises:
+            AnswerError: when no answer came.
+        """
         path = f"v2/models/{request.sample.model}/infer"
-        response = self.send("POST", path, request.body, request.headers)
-        if response.status != 200:
-            raise AnswerError(
-                f"{request.sample.model}: HTTP {response.status}: "
-                f"{response.data[:300].decode(errors='replace')}"
-            )
-        length = response.headers.get(_HEADER_LENGTH)
-        try:
-            result = tritonclient.http.InferenceServerClient.parse_response_body(
-                response.data, header_length=int(length) if length is not None else None
-            )
-            outputs = {name: result.as_numpy(name) for name in request.sample.outputs}
-        except (InferenceServerException, ValueError) as error:
-            raise AnswerError(f"{request.sample.model}: unreadable answer: {error}") from error
-        check_answer(
-            request.sample, {name: value[0] for name, value in outputs.items() if value is not None}
-        )
+        return self.send("POST", path, request.body, request.headers)
 
     def close(self) -> None:
         """Close the connections."""
         self._pool.clear()
+
+
+def check_response(request: PreparedRequest, response: urllib3.BaseHTTPResponse) -> None:
+    """Check the answer to one sample's request.
+
+    Raises:
+        AnswerError: when it is an error, or a wrong answer.
+    """
+    if response.status != 200:
+        raise AnswerError(
+            f"{request.sample.model}: HTTP {response.status}: "
+            f"{response.data[:300].decode(errors='replace')}"
+        )
+    length = response.headers.get(_HEADER_LENGTH)
+    try:
+        result = tritonclient.http.InferenceServerClient.parse_response_body(
+            response.data, header_length=int(length) if length is not None else None
+        )
+        outputs = {name: result.as_numpy(name) for name in request.sample.outputs}
+    except (InferenceServerException, ValueError) as error:
+        raise AnswerError(f"{request.sample.model}: unreadable answer: {error}") from error
+    check_answer(
+        request.sample, {name: value[0] for name, value in outputs.items() if value is not None}
+    )
 
 
 def wait_for_right_answers(

@@ -139,7 +139,9 @@ class _Api:
 
     _GROUPS: tuple[tuple[frozenset[str], Callable[[client.ApiClient], Any]], ...] = (
         (
-            frozenset({"Pod", "ConfigMap", "Secret", "Service", "ServiceAccount", "Namespace"}),
+            frozenset(
+                {"Pod", "ConfigMap", "Secret", "Service", "ServiceAccount", "Namespace", "Node"}
+            ),
             client.CoreV1Api,
         ),
         (frozenset({"Deployment", "DaemonSet"}), client.AppsV1Api),
@@ -152,7 +154,7 @@ class _Api:
         ),
     )
     _CLUSTER_WIDE = frozenset(
-        {"Namespace", "PriorityClass", "RuntimeClass", "ClusterRole", "ClusterRoleBinding"}
+        {"Namespace", "Node", "PriorityClass", "RuntimeClass", "ClusterRole", "ClusterRoleBinding"}
     )
 
     def __init__(self, cluster: Cluster, wanted: Any) -> None:

@@ -7,6 +7,7 @@ import time
 from gevent.event import Event
 from gevent.queue import SimpleQueue
 
+from loadtests.alarm import Alarm
 from loadtests.clients import Answer, InferenceClient
 from loadtests.ledger import Fire, Ledger
 from loadtests.payloads import Payloads
@@ -46,20 +47,21 @@ class OpenLoop:
         When behind the schedule, requests are released at once and in order: none is left out.
         """
         counts = self.ledger.counts
-        # An iterator over the array itself: a list of all would be eight times as large.
-        for sequence, offset_ns in enumerate(self._schedule.offset_ns):
-            intended_ns = start_ns + int(offset_ns)
-            remaining_ns = intended_ns - time.monotonic_ns()
-            if stop.wait(max(0, remaining_ns) / 1e9):
-                return
-            counts.dispatched += 1
-            if self._in_flight >= self.senders:
-                full = Answer(Outcome.DROPPED, detail=f"{self.senders} requests were unanswered")
-                self._note(sequence, intended_ns, NEVER, NEVER, full)
-                continue
-            self._in_flight += 1
-            self._idle.clear()
-            self._released.put((sequence, intended_ns))
+        with Alarm(stop) as alarm:
+            # An iterator over the array itself: a list of all would be eight times as large.
+            for sequence, offset_ns in enumerate(self._schedule.offset_ns):
+                intended_ns = start_ns + int(offset_ns)
+                if alarm.wait_until(intended_ns):
+                    return
+                counts.dispatched += 1
+                if self._in_flight >= self.senders:
+                    detail = f"{self.senders} requests were unanswered"
+                    full = Answer(Outcome.DROPPED, detail=detail)
+                    self._note(sequence, intended_ns, NEVER, NEVER, full)
+                    continue
+                self._in_flight += 1
+                self._idle.clear()
+                self._released.put((sequence, intended_ns))
 
     def serve_next(self, fire: Fire) -> None:
         """Wait for a released request, send it, and write down what became of it."""

@@ -204,6 +204,9 @@ class LocalNode:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s, check=False)
         return CommandResult(tuple(argv), done.returncode, done.stdout, done.stderr)
 
+    def connect(self, host: str, port: int, timeout_s: float) -> socket.socket:
+        return socket.create_connection((host, port), timeout_s)
+
     def containers(self) -> tuple[ContainerInfo, ...]:
         pid = self._container.pid
         if pid is None:

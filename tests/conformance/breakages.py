@@ -102,6 +102,11 @@ def _signal(edge: EdgeNode, container: ContainerInfo, name: str) -> None:
     on_node(edge, f"pkill -{name} --ns {container.pid} --nslist pid .")
 
 
+def freeze_for_good(edge: EdgeNode, container: ContainerInfo) -> None:
+    """Freeze a container that the test itself removes: SIGKILL ends frozen processes too."""
+    _signal(edge, container, "STOP")
+
+
 @contextmanager
 def thawed_at_end(edge: EdgeNode, container: ContainerInfo) -> Iterator[Callable[[], None]]:
     """Gives the action that freezes every process of a container; thaws them on exit."""

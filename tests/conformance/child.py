@@ -28,6 +28,7 @@ class CaseOutcome:
     name: str
     outcome: str
     message: str
+    requirement: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,9 @@ def read_cases(junit: Path) -> tuple[CaseOutcome, ...]:
         for tag in ("skipped", "error", "failure"):
             for part in case.iter(tag):
                 outcome, message = tag, f"{part.get('message', '')}\n{part.text or ''}"
-        found.append(CaseOutcome(case.get("name", ""), outcome, message))
+        shown = case.find("properties/property[@name='requirement']")
+        requirement = "" if shown is None else shown.get("value", "")
+        found.append(CaseOutcome(case.get("name", ""), outcome, message, requirement))
     return tuple(found)
 
 

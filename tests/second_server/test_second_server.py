@@ -127,6 +127,12 @@ def test_every_requirement_ends_as_the_table_says(
     assert not gone, f"{OUTCOMES.name} names {', '.join(gone)}, which no test shows"
 
 
+def test_what_needs_a_cluster_is_skipped_with_that_reason(seen: Mapping[str, Seen]) -> None:
+    rolling_update = seen["SRV-030"]
+    assert rolling_update.outcome == "skipped"
+    assert "without a cluster or a shell" in rolling_update.message
+
+
 def test_each_requirement_that_was_asked_says_whose_it_is(seen: Mapping[str, Seen]) -> None:
     asked = {one: what for one, what in seen.items() if what.outcome != "skipped"}
     unclear = {one: what.origins for one, what in asked.items() if len(what.origins) != 1}
