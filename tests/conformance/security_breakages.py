@@ -127,7 +127,7 @@ def file_on(edge: EdgeNode, path: str, content: bytes, mode: str = "0600") -> It
         )
         yield
     finally:
-        on_node(edge, f"rm -f {path}")
+        on_node(edge, f"rm -f {path}; rmdir --ignore-fail-on-non-empty $(dirname {path})")
         _end(edge, group)
 
 
