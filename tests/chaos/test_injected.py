@@ -151,8 +151,10 @@ def test_own_timer_that_ended_the_fault_first_gives_the_time_of_healing() -> Non
     assert journal.ends[0].healed_ns == 12_000_000_000
 
 
+# A process started in the background of a shell without job control ignores SIGINT.
 _CHILD = """
-import json, sys, threading
+import json, signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from dataclasses import asdict
 from chaos.faults.fault import injected
 from tests.chaos.test_injected import LIMITS, ListedJournal, SwitchFault
