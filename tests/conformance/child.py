@@ -165,3 +165,15 @@ def changed(text: str, changes: Mapping[str, JsonValue]) -> str:
             raise KeyError(f"the profile has no {path}")
         place[key] = value
     return str(yaml.safe_dump(document, sort_keys=False))
+
+
+def only_node(text: str, name: str) -> Mapping[str, JsonValue]:
+    """Changes that leave one node in a profile, and nothing that speaks of the others."""
+    document = yaml.safe_load(text)
+    (node,) = (one for one in document["nodes"] if one["name"] == name)
+    resource = node.get("accelerator", {}).get("resource")
+    return {
+        "nodes": [node],
+        "accelerators": [one for one in document["accelerators"] if one["resource"] == resource],
+        "steering.preference": [node["labels"][document["steering"]["acceleratorLabel"]]],
+    }

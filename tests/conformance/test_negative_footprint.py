@@ -114,8 +114,14 @@ def test_fpt_009_fails_where_the_agent_keeps_nothing(child: Child, deployment: D
     """On the plain node, whose kubelet knows its pods from the API server only."""
     assert deployment.comparison, "the reference profile has a node for comparison"
     (plain,) = deployment.comparison
-    nodes = [{"name": plain, "agent": "kubelet"}]
-    run = child.run("FPT-009", node=plain, changes={"nodes": nodes, "comparison": []})
+    labels = {"edge.example/site": "store-1", "edge.example/accelerator": "none"}
+    only: dict[str, JsonValue] = {
+        "nodes": [{"name": plain, "agent": "kubelet", "labels": labels}],
+        "comparison": [],
+        "steering.preference": ["none"],
+        "accelerators": [],
+    }
+    run = child.run("FPT-009", node=plain, changes=only)
     run.assert_failed(f"{plain} keeps its pods in a database of its own")
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
-import yaml
 
 from conformance.autonomy.objects import KEPT_FOLDER
 from fixtures.profile import Profile
 from fixtures.target import EdgeNode
 from tests.conformance.background import Background
 from tests.conformance.breakages import AGENT_SERVICE, on_node
-from tests.conformance.child import Child
+from tests.conformance.child import Child, only_node
 
 pytestmark = pytest.mark.disturbs
 
@@ -31,9 +30,8 @@ def test_aut_008_fails_where_the_disk_forgets(child: Child, offline_edge: EdgeNo
 def test_aut_019_fails_where_a_node_does_not_come_back(
     child: Child, profile: Profile, offline_edge: EdgeNode
 ) -> None:
-    nodes = yaml.safe_load(profile.path.read_text("utf-8"))["nodes"]
     # One node is enough to show it, and the others are left in peace.
-    alone = [node for node in nodes if node["name"] == offline_edge.name]
+    alone = only_node(profile.path.read_text("utf-8"), offline_edge.name)
 
     def as_soon_as_the_link_is_cut() -> bool:
         if not offline_edge.link.is_cut():
@@ -43,9 +41,7 @@ def test_aut_019_fails_where_a_node_does_not_come_back(
 
     try:
         with Background(as_soon_as_the_link_is_cut) as breakage:
-            run = child.run(
-                "AUT-019", changes={"nodes": alone, "thresholds.nodeReadyAfterHeal_s": 5}
-            )
+            run = child.run("AUT-019", changes={**alone, "thresholds.nodeReadyAfterHeal_s": 5})
     finally:
         on_node(offline_edge, f"sv -w 20 up {AGENT_SERVICE}")
     assert breakage.done, run.output
