@@ -8,6 +8,7 @@ import pytest
 
 from conformance.explain import explain
 from conformance.inside import run_inside
+from conformance.observe import observe_until
 from conformance.pods import containers_of, holders
 from fixtures.target import (
     AcceleratorClaim,
@@ -22,6 +23,7 @@ from fixtures.target import (
 
 DECISION_TIMEOUT_S = 30.0
 START_TIMEOUT_S = 60.0
+FREE_TIMEOUT_S = 45.0
 # Words by which container runtimes of vendors say that there is no device.
 _NO_DEVICE = frozenset({"none", "void"})
 
@@ -57,11 +59,19 @@ def free_devices(cluster: Cluster, edge: EdgeNode, resource: str) -> int:
 
 
 def require_free(cluster: Cluster, edge: EdgeNode, resource: str) -> int:
-    """How many devices are free; skips when none is, for then nothing can be shown."""
-    free = free_devices(cluster, edge, resource)
-    if free < 1:
-        pytest.skip(f"{edge.name}: no free {resource} is left for the test's own pod")
-    return free
+    """How many devices are free; skips when none is, for then nothing can be shown.
+
+    Waits for one that is on its way back: a pod that ends, a plugin that registers again.
+    """
+    seen = observe_until(
+        lambda: free_devices(cluster, edge, resource), lambda free: free > 0, FREE_TIMEOUT_S
+    )
+    if not seen.accepted:
+        pytest.skip(
+            f"{edge.name}: no free {resource} is left for the test's own pod, "
+            f"{FREE_TIMEOUT_S:g} s long"
+        )
+    return seen.value
 
 
 def visible_devices(
