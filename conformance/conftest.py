@@ -11,10 +11,11 @@ import pytest
 from kubernetes import client
 
 from conformance.footprint.idle import IdleWindows
-from conformance.workloads import created
+from conformance.workloads import created, service_accounts
 from fixtures.profile import NodeProfile, Profile
-from fixtures.target import Cluster, Deployment, EdgeNode
+from fixtures.target import Cluster, Deployment, EdgeNode, wait_until
 
+DEFAULT_ACCOUNT_TIMEOUT_S = 30.0
 _BINDING = frozenset({"NoSchedule", "NoExecute"})
 
 # Which nodes of the profile each fixture stands for, and what a profile without any lacks.
@@ -75,6 +76,13 @@ def namespace(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[str]
         api_version="v1", kind="Namespace", metadata=client.V1ObjectMeta(name=name)
     )
     with created(cluster, wanted):
+        # Nothing can be placed before it: the controller manager makes it a moment later.
+        wait_until(
+            f"service account default of namespace {name}",
+            lambda: service_accounts(cluster, name),
+            lambda seen: "default" in seen,
+            DEFAULT_ACCOUNT_TIMEOUT_S,
+        )
         yield name
 
 

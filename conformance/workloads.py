@@ -111,6 +111,13 @@ def pod_now(cluster: Cluster, namespace: str, name: str) -> client.V1Pod | None:
         raise
 
 
+def service_accounts(cluster: Cluster, namespace: str) -> tuple[str, ...]:
+    """The names of a namespace's service accounts."""
+    core = client.CoreV1Api(cluster.api_client)
+    found: Any = core.list_namespaced_service_account(namespace, _request_timeout=REQUEST_TIMEOUT_S)
+    return tuple(account.metadata.name for account in found.items)
+
+
 def is_ready(pod: client.V1Pod | None) -> bool:
     """Whether the pod's Ready condition is True."""
     conditions = pod.status.conditions if pod is not None and pod.status is not None else None
