@@ -9,10 +9,10 @@ from typing import Any, TypeVar, cast
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from fixtures.target import MANAGED_BY as MANAGED_BY
+from fixtures.target import SUITE as SUITE
 from fixtures.target import Cluster, Taint, wait_until
 
-MANAGED_BY = "app.kubernetes.io/managed-by"
-SUITE = "edge-conformance"
 GONE_TIMEOUT_S = 60.0
 REQUEST_TIMEOUT_S = (5.0, 20.0)
 """Time-outs of one request to the API server: to connect, and to read."""
